@@ -1,0 +1,86 @@
+"""The configuration document: one geography's organisations, named by digest, cut into chunks for the vault.
+
+Owns its shape, its canonical bytes (RFC 8785), its digest (SHA-256 over those bytes) and the chunk format: the bytes
+compressed with zlib (RFC 1950), in base64, at most 24 KiB a chunk, because a Key Vault secret holds at most 25 KB.
+`components/` writes the chunks through Resource Manager, `runtime/` reads them by identity and verifies the digest.
+"""
+
+import base64
+import binascii
+import hashlib
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import rfc8785
+from pydantic import ValidationError
+
+from schemas.stack_config import ConfigModel, Organization, StackConfig
+from schemas.vocabulary import Cloud, GeographyName, Stage
+
+CHUNK_CHARACTERS = 24 * 1024
+MAXIMUM_BYTES = 64 * 1024 * 1024
+
+
+class ConfigurationDocument(ConfigModel):
+    """What one geography's runtime serves."""
+
+    version: Literal[1] = 1
+    stage: Stage
+    cloud: Cloud
+    geography: GeographyName
+    organizations: tuple[Organization, ...]
+
+    @classmethod
+    def of(cls, stack: StackConfig, geography: GeographyName) -> "ConfigurationDocument":
+        return cls(
+            stage=stack.stage, cloud=stack.cloud, geography=geography, organizations=stack.served_in(geography)
+        )
+
+
+@dataclass(frozen=True)
+class Chunks:
+    """A document as secrets: `names[i]` holds `values[i]`."""
+
+    sha256: str
+    values: tuple[str, ...]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return chunk_names(self.sha256, len(self.values))
+
+
+def chunk_names(sha256: str, count: int) -> tuple[str, ...]:
+    """The secrets' names: content-addressed, so an old revision keeps reading the document it was started with."""
+    return tuple(f"configuration-{sha256[:32]}-{index:04d}" for index in range(count))
+
+
+def pack(document: ConfigurationDocument) -> Chunks:
+    """Canonical bytes, digest and chunks of a document."""
+    plain = rfc8785.dumps(document.model_dump(mode="json", by_alias=True, exclude_none=True))
+    encoded = base64.b64encode(zlib.compress(plain, 9)).decode()
+    values = tuple(encoded[i : i + CHUNK_CHARACTERS] for i in range(0, len(encoded), CHUNK_CHARACTERS))
+    return Chunks(hashlib.sha256(plain).hexdigest(), values)
+
+
+def unpack(values: Sequence[str], sha256: str) -> ConfigurationDocument:
+    """The document, once its digest is the one expected. Raises `ConfigurationDocumentInvalid`."""
+    decompressor = zlib.decompressobj()
+    try:
+        plain = decompressor.decompress(base64.b64decode("".join(values), validate=True), MAXIMUM_BYTES)
+    except (binascii.Error, zlib.error) as e:
+        raise ConfigurationDocumentInvalid(f"the chunks are not a compressed document: {e}") from None
+    if not decompressor.eof or decompressor.unused_data:
+        raise ConfigurationDocumentInvalid("the chunks are incomplete, have a tail, or hold more than 64 MiB")
+    actual = hashlib.sha256(plain).hexdigest()
+    if actual != sha256:
+        raise ConfigurationDocumentInvalid(f"expected the document with SHA-256 {sha256}, got {actual}")
+    try:
+        return ConfigurationDocument.model_validate_json(plain)
+    except ValidationError as e:
+        raise ConfigurationDocumentInvalid(f"the document does not fit its schema: {e.error_count()} errors") from None
+
+
+class ConfigurationDocumentInvalid(Exception):
+    """The chunks do not make the document that the Handover names."""

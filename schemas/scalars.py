@@ -1,0 +1,190 @@
+"""The scalar types of the stack configuration: each refuses what it does not mean, saying what was expected.
+
+Owns the spelling rules of single values (URLs, identifiers, host names, address ranges). Rules between values live in
+`rules.py`.
+"""
+
+import ipaddress
+import re
+from typing import Annotated
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, Field, StringConstraints
+
+LOOPBACK_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
+
+
+def host_of(authority: str) -> str:
+    """The host name of `host` or `host:port`, in lower case."""
+    return (urlsplit(f"//{authority}").hostname or "").lower()
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host name or address can only be this machine (RFC 6761 section 6.3, RFC 1122 section 3.2.1.3)."""
+    host = host.lower().rstrip(".")
+    if host in LOOPBACK_HOSTS or host.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def _url(value: str, what: str, *, http_on_loopback: bool = False) -> str:
+    if any(ord(c) <= 32 or ord(c) == 127 for c in value) or "\\" in value:
+        raise ValueError(f"expected {what} without spaces, control characters or backslashes")
+    try:
+        parts = urlsplit(value)
+        _ = parts.port
+    except ValueError as e:
+        raise ValueError(f"expected {what}: {e}") from None
+    plain = http_on_loopback and value.startswith("http://") and is_loopback(parts.hostname or "")
+    if not (plain or value.startswith("https://")):
+        raise ValueError(f"expected {what} that starts with https://")
+    if not parts.hostname:
+        raise ValueError(f"expected {what} with a host name")
+    if "@" in parts.netloc:
+        raise ValueError(f"expected {what} without user info")
+    if "?" in value or "#" in value:
+        raise ValueError(f"expected {what} without query or fragment")
+    if not value.isascii():
+        raise ValueError(f"expected {what} in ASCII; spell an internationalised host name in its xn-- form")
+    return value
+
+
+def _fhir_base_url(value: str) -> str:
+    what = "a FHIR base URL"
+    _url(value, what, http_on_loopback=True)
+    path = urlsplit(value).path
+    segments = path.split("/")[1:]
+    lowered = [s.lower().replace("%2e", ".") for s in segments]
+    if any(s in (".", "..") for s in lowered):
+        raise ValueError(f"expected {what} without dot segments")
+    if re.search(r"%(?:2f|5c|00)", path, re.IGNORECASE) or re.search(r"%(?![0-9a-fA-F]{2})", path):
+        raise ValueError(f"expected {what} without encoded slashes or broken percent-encoding")
+    if path in ("", "/"):
+        raise ValueError(f"expected {what} with a path, as the EHR publishes it (for Epic: .../api/FHIR/R4)")
+    if path.endswith("/") or "" in segments:
+        raise ValueError(f"expected {what} without a trailing or doubled slash")
+    return value
+
+
+def _https_origin(value: str) -> str:
+    return _origin(value)
+
+
+def _ehr_origin(value: str) -> str:
+    return _origin(value, http_on_loopback=True)
+
+
+def _origin(value: str, *, http_on_loopback: bool = False) -> str:
+    what = "an origin such as https://hyperspace.example.org"
+    _url(value, what, http_on_loopback=http_on_loopback)
+    parts = urlsplit(value)
+    if parts.path or value != value.lower():
+        raise ValueError(f"expected {what}: scheme, host and port only, in lower case, no slash at the end")
+    return value
+
+
+def _https_endpoint(value: str) -> str:
+    return _url(value, "an https URL")
+
+
+def _ehr_endpoint(value: str) -> str:
+    return _url(value, "an https URL", http_on_loopback=True)
+
+
+def _public_host(value: str) -> str:
+    what = "a public host name such as visits.americas.example.org"
+    if value != value.lower():
+        raise ValueError(f"expected {what}, in lower case")
+    host = host_of(value)
+    rest = value[len(host) :]
+    if not re.fullmatch(r"(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?", host):
+        raise ValueError(f"expected {what}")
+    if rest and not (re.fullmatch(r":[1-9][0-9]{0,4}", rest) and int(rest[1:]) < 65536):
+        raise ValueError(f"expected {what}, optionally with :port")
+    return value
+
+
+def _address_range(value: str) -> str:
+    try:
+        network = ipaddress.IPv4Network(value)
+    except ValueError:
+        raise ValueError("expected an IPv4 address range such as 10.20.0.0/16, with no host bits set") from None
+    if not network.is_private:
+        raise ValueError("expected a private IPv4 address range (RFC 1918)")
+    return value
+
+
+def _path_inside_project(value: str) -> str:
+    if value.startswith("/") or ".." in value.split("/"):
+        raise ValueError("expected a path inside the project: relative, with forward slashes, without ..")
+    return value
+
+
+def _image(value: str) -> str:
+    if value == "working-tree":
+        return value
+    if not re.fullmatch(r"[a-z0-9][a-z0-9.:-]*(?:/[a-z0-9][a-z0-9._-]*)+@sha256:[0-9a-f]{64}", value):
+        raise ValueError(
+            "expected an image by digest (registry.example.org/connector@sha256:<64 hex digits>), or, where cloud is "
+            "emulated, working-tree"
+        )
+    return value
+
+
+Identifier = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$", max_length=40)]
+"""An identifier of ours: lower-case words joined by hyphens; part of names in Azure, paths and statements."""
+
+Guid = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$")]
+"""A tenant, object, application or subscription id: lower case, RFC 9562 text form."""
+
+DisplayName = Annotated[
+    str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]*\S[^\x00-\x1f\x7f]*$")
+]
+"""A name that people read: one line, not blank."""
+
+OpaqueId = Annotated[str, StringConstraints(pattern=r"^[\x21-\x7e]{1,200}$")]
+"""An identifier that another system gave: printable ASCII without spaces, kept as it is."""
+
+ContextKey = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_.-]{0,99}$")]
+"""The name of a launch context parameter in the token response (SMART App Launch 2.2, section 7)."""
+
+SecretName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9]+(-[A-Za-z0-9]+)*$", max_length=127)]
+"""The name of a Key Vault secret: a reference, never a value."""
+
+Region = Annotated[str, StringConstraints(pattern=r"^[a-z]+[0-9]?$")]
+"""An Azure region as Resource Manager spells it (`eastus2`)."""
+
+FhirBaseUrl = Annotated[str, Field(max_length=2000), AfterValidator(_fhir_base_url)]
+"""https, no query, fragment, user info or dot segments; matched exactly, so kept exactly as written.
+
+http is read on the loopback, for `rules.py` to refuse wherever cloud is not emulated.
+"""
+
+HttpsOrigin = Annotated[str, Field(max_length=300), AfterValidator(_https_origin)]
+"""Scheme, host and port (RFC 6454), in lower case."""
+
+EhrOrigin = Annotated[str, Field(max_length=300), AfterValidator(_ehr_origin)]
+"""An origin of an EHR; http is read on the loopback, as for a FHIR base URL."""
+
+EhrUrl = Annotated[str, Field(max_length=2000), AfterValidator(_ehr_endpoint)]
+"""A URL of an EHR without query, fragment or user info; http is read on the loopback, as for a FHIR base URL."""
+
+HttpsUrl = Annotated[str, Field(max_length=2000), AfterValidator(_https_endpoint)]
+"""An https URL without query, fragment or user info."""
+
+PublicHost = Annotated[str, Field(max_length=260), AfterValidator(_public_host)]
+"""The host (and, where emulated, port) under which the runtime's pages are served."""
+
+AddressRange = Annotated[str, AfterValidator(_address_range)]
+"""An IPv4 range in CIDR form (RFC 4632)."""
+
+Image = Annotated[str, AfterValidator(_image)]
+"""A container image pinned by digest, or `working-tree` where cloud is emulated."""
+
+FilePath = Annotated[
+    str, StringConstraints(pattern=r"^[A-Za-z0-9._/-]+$", max_length=300), AfterValidator(_path_inside_project)
+]
+"""A path inside the project, with forward slashes."""

@@ -1,0 +1,281 @@
+"""The stack configuration: what a platform team writes into `Pulumi.<stack>.yaml`, as typed values.
+
+Owns the shape and the meaning of every key under `teams-ehr-connector:`. Keys are spelled in camelCase in YAML.
+Rules that hold between values are in `rules.py`; reading files is in `loading.py`.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+from schemas.scalars import (
+    AddressRange,
+    ContextKey,
+    DisplayName,
+    EhrOrigin,
+    EhrUrl,
+    FhirBaseUrl,
+    FilePath,
+    Guid,
+    HttpsOrigin,
+    Identifier,
+    Image,
+    OpaqueId,
+    PublicHost,
+    Region,
+    SecretName,
+)
+from schemas.vocabulary import Cloud, EhrKind, GeographyName, Stage
+
+PROJECT = "teams-ehr-connector"
+
+
+class ConfigModel(BaseModel):
+    """Frozen, closed (unknown keys refused), camelCase in YAML and JSON."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", alias_generator=to_camel, validate_by_alias=True, validate_by_name=True
+    )
+
+
+# --- identity platform ------------------------------------------------------------------------------------------
+
+
+class NationalCloud(ConfigModel):
+    """Where Entra and Graph are in one of Microsoft's national clouds."""
+
+    entra_url: str
+    graph_url: str
+
+
+NATIONAL_CLOUDS: dict[str, NationalCloud] = {
+    "global": NationalCloud(entra_url="https://login.microsoftonline.com", graph_url="https://graph.microsoft.com"),
+    "us-government": NationalCloud(
+        entra_url="https://login.microsoftonline.us", graph_url="https://graph.microsoft.us"
+    ),
+    "us-government-dod": NationalCloud(
+        entra_url="https://login.microsoftonline.us", graph_url="https://dod-graph.microsoft.us"
+    ),
+    "china": NationalCloud(
+        entra_url="https://login.partner.microsoftonline.cn", graph_url="https://microsoftgraph.chinacloudapi.cn"
+    ),
+}
+"""Closed list: Microsoft Graph documentation, "National cloud deployments"."""
+
+
+class EmulatedMicrosoft365(ConfigModel):
+    """Where Entra and Graph are when they are emulated, and who vouches for their certificates."""
+
+    entra_url: HttpsOrigin
+    graph_url: HttpsOrigin
+    ca_bundle: FilePath = Field(description="PEM file of the emulators' certificate authority, inside the project")
+
+
+class Microsoft365(ConfigModel):
+    """The connector's multi-tenant app registration of this stage, and the cloud in which it lives."""
+
+    application_id: Guid
+    home_tenant_id: Guid = Field(description="The platform team's tenant, which holds the app registration")
+    national_cloud: Literal["global", "us-government", "us-government-dod", "china"] | None = None
+    emulation: EmulatedMicrosoft365 | None = None
+
+    @property
+    def endpoints(self) -> NationalCloud:
+        """Entra's and Graph's origins, without a slash at the end."""
+        if self.emulation:
+            return NationalCloud(entra_url=self.emulation.entra_url, graph_url=self.emulation.graph_url)
+        return NATIONAL_CLOUDS[self.national_cloud or "global"]
+
+
+# --- geographies ------------------------------------------------------------------------------------------------
+
+
+class PublicHosts(ConfigModel):
+    """The host names of both stages, in both stages' files: integration records of test name production's host."""
+
+    test: PublicHost
+    production: PublicHost
+
+    def of(self, stage: Stage) -> str:
+        return self.test if stage is Stage.TEST else self.production
+
+
+class Network(ConfigModel):
+    """The address ranges of a geography's virtual network."""
+
+    address_space: AddressRange
+    apps_subnet: AddressRange = Field(description="/27 or larger, delegated to Microsoft.App/environments")
+    database_subnet: AddressRange = Field(
+        description="/28 or larger, delegated to Microsoft.DBforPostgreSQL/flexibleServers"
+    )
+    private_endpoints_subnet: AddressRange
+
+
+class Geography(ConfigModel):
+    """One copy of the infrastructure."""
+
+    subscription_id: Guid
+    location: Region
+    allowed_regions: Annotated[tuple[Region, ...], Field(min_length=1)]
+    public_hosts: PublicHosts
+    network: Network
+
+
+# --- organisations ----------------------------------------------------------------------------------------------
+
+
+class Person(ConfigModel):
+    """An Entra account by tenant and object id; the display name decides nothing."""
+
+    tenant_id: Guid
+    object_id: Guid
+    display_name: DisplayName
+
+
+class PublicClient(ConfigModel):
+    """A public OAuth client: PKCE alone (RFC 7636)."""
+
+    method: Literal["none"]
+
+
+class ClientSecretBasic(ConfigModel):
+    """A confidential client with a secret, sent as HTTP Basic (RFC 6749 section 2.3.1)."""
+
+    method: Literal["client_secret_basic"]
+    secret: SecretName = Field(description="Key Vault secret that holds the client secret")
+
+
+class PrivateKeyJwt(ConfigModel):
+    """A confidential client that signs an assertion (RFC 7523; SMART App Launch 2.2 "Client Authentication")."""
+
+    method: Literal["private_key_jwt"]
+    key: SecretName = Field(description="Key Vault secret that holds the private JWK, with its kid")
+    algorithm: Literal["RS384", "ES384"]
+
+
+ClientAuthentication = Annotated[PublicClient | ClientSecretBasic | PrivateKeyJwt, Field(discriminator="method")]
+
+
+class LaunchClient(ConfigModel):
+    """The OAuth client of a launch: one for providers, one for patients."""
+
+    client_id: OpaqueId
+    authentication: ClientAuthentication
+    issuer: EhrUrl | None = Field(
+        default=None, description="The OpenID issuer of this client's id_tokens, where it is not the FHIR base URL"
+    )
+
+
+class BackendClient(ConfigModel):
+    """The OAuth client of write-backs (SMART Backend Services)."""
+
+    client_id: OpaqueId
+    authentication: PrivateKeyJwt
+
+
+class ApprovalClient(ConfigModel):
+    """The public OAuth client by which an approver proves a FHIR base URL (scope `openid`, PKCE)."""
+
+    client_id: OpaqueId
+    issuer: EhrUrl | None = Field(
+        default=None, description="The OpenID issuer of this client's id_tokens, where it is not the FHIR base URL"
+    )
+
+
+class Clients(ConfigModel):
+    """The OAuth clients that the EHR registered for the connector, one for each kind of access."""
+
+    provider: LaunchClient
+    patient: LaunchClient
+    backend: BackendClient | None = Field(default=None, description="Needed where the EHR kind is epic")
+    approval: ApprovalClient
+
+
+class LaunchContextKeys(ConfigModel):
+    """The token response's parameters that carry the visit's context; there is never a fallback."""
+
+    session_id: ContextKey
+    department_id: ContextKey | None = None
+
+
+class IntegrationRecordIds(ConfigModel):
+    """The EHR's identifiers of the records made for the connector."""
+
+    provider: OpaqueId
+    patient: OpaqueId
+
+
+class ExternalConnectionStatus(ConfigModel):
+    """How Epic's SetExternalConnectionStatus is called. One public sample exists, so everything is a setting."""
+
+    method: Literal["GET", "POST"] = "GET"
+    path: Annotated[str, Field(pattern=r"^[A-Za-z0-9/._-]+$", max_length=300)] = (
+        "api/epic/2018/Telehealth/ContextLinking/SetExternalConnectionStatus"
+    )
+    vendor_name: OpaqueId = "TeamsEhrConnector"
+    conference_id_parameter: ContextKey = "ConferenceID"
+    external_id_parameter: ContextKey = "ExternalID"
+    external_id_type_parameter: ContextKey = "ExternalIDType"
+    vendor_name_parameter: ContextKey = "VendorName"
+    connection_status_parameter: ContextKey = "ConnectionStatus"
+    staff_external_id_type: OpaqueId = "Provider"
+    patient_external_id_type: OpaqueId = "Patient"
+    connected: OpaqueId = "Connected"
+    disconnected: OpaqueId = "Disconnected"
+
+
+class EhrConnection(ConfigModel):
+    """One FHIR base URL of an organisation for one stage."""
+
+    id: Identifier
+    stage: Stage
+    ehr: EhrKind
+    fhir_base_url: FhirBaseUrl
+    shared_with: tuple[Identifier, ...] = Field(
+        default=(), description="Organisations that use this FHIR base URL too; each must name the other"
+    )
+    approver: Person
+    clients: Clients
+    token_endpoint_origins: tuple[EhrOrigin, ...] = Field(
+        default=(), description="Origins besides the FHIR base URL's that its discovery may name for its endpoints"
+    )
+    launch_context_keys: LaunchContextKeys
+    integration_record_ids: IntegrationRecordIds
+    frame_origins: tuple[EhrOrigin, ...] = Field(description="Origins of EHR pages that may frame ours")
+    external_connection_status: ExternalConnectionStatus | None = Field(
+        default=None, description="Where this Epic differs from the defaults"
+    )
+
+
+class Organization(ConfigModel):
+    """One health-care organisation: one Microsoft 365 tenant, one home geography."""
+
+    id: Identifier
+    name: DisplayName
+    geography: GeographyName
+    tenant_id: Guid
+    administrators: Annotated[tuple[Person, ...], Field(min_length=1)]
+    connections: Annotated[tuple[EhrConnection, ...], Field(min_length=1)]
+
+
+# --- the stack --------------------------------------------------------------------------------------------------
+
+
+class StackConfig(ConfigModel):
+    """Everything under `teams-ehr-connector:` of one stack, with organisations' files already read."""
+
+    stage: Stage
+    cloud: Cloud
+    image: Image
+    microsoft365: Microsoft365
+    geographies: Annotated[dict[GeographyName, Geography], Field(min_length=1)]
+    organizations: tuple[Organization, ...]
+
+    def served_in(self, geography: GeographyName) -> tuple[Organization, ...]:
+        """The organisations at home in a geography, each with the connections of this stage only."""
+        at_home = (o for o in self.organizations if o.geography is geography)
+        return tuple(
+            o.model_copy(update={"connections": tuple(c for c in o.connections if c.stage is self.stage)})
+            for o in at_home
+        )
