@@ -34,26 +34,20 @@ class ConfigurationDocument(ConfigModel):
 
     @classmethod
     def of(cls, stack: StackConfig, geography: GeographyName) -> "ConfigurationDocument":
-        return cls(
-            stage=stack.stage, cloud=stack.cloud, geography=geography, organizations=stack.served_in(geography)
-        )
+        return cls(stage=stack.stage, cloud=stack.cloud, geography=geography, organizations=stack.served_in(geography))
 
 
 @dataclass(frozen=True)
 class Chunks:
-    """A document as secrets: `names[i]` holds `values[i]`."""
+    """A document as the values of secrets, and the digest that names it."""
 
     sha256: str
     values: tuple[str, ...]
 
-    @property
-    def names(self) -> tuple[str, ...]:
-        return chunk_names(self.sha256, len(self.values))
 
-
-def chunk_names(sha256: str, count: int) -> tuple[str, ...]:
-    """The secrets' names: content-addressed, so an old revision keeps reading the document it was started with."""
-    return tuple(f"configuration-{sha256[:32]}-{index:04d}" for index in range(count))
+def chunk_names(first: str, count: int) -> tuple[str, ...]:
+    """The secrets' names: the first chunk's, and those that follow from it."""
+    return (first, *(f"{first}-{index:04d}" for index in range(1, count)))
 
 
 def pack(document: ConfigurationDocument) -> Chunks:

@@ -10,7 +10,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from schemas.scalars import Guid, HttpsOrigin, PublicHost
+from schemas.scalars import Guid, HttpsOrigin, PublicHost, SecretName
 from schemas.vocabulary import Cloud, GeographyName, RuntimeRole, Stage
 
 PREFIX = "CONNECTOR_"
@@ -36,6 +36,7 @@ class Handover(BaseModel):
     key_vault_url: Annotated[str, Field(pattern=r"^https://[^/?#@]+/$")]
     database_url: Annotated[str, Field(pattern=r"^postgresql://[^/?#@:]+@[^/?#@]+/[a-z_]+\?sslmode=[a-z-]+$")]
     configuration_sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    configuration_secret: Annotated[SecretName, Field(description="The vault secret that holds the first chunk")]
     configuration_chunks: Annotated[int, Field(ge=1, le=4096)]
     entra_url: HttpsOrigin
     graph_url: HttpsOrigin

@@ -6,7 +6,7 @@ Owns the spelling rules of single values (URLs, identifiers, host names, address
 
 import ipaddress
 import re
-from typing import Annotated
+from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, StringConstraints
@@ -100,7 +100,10 @@ def _public_host(value: str) -> str:
         raise ValueError(f"expected {what}, in lower case")
     host = host_of(value)
     rest = value[len(host) :]
-    if not re.fullmatch(r"(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?", host):
+    if not re.fullmatch(
+        r"(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?",
+        host,
+    ):
         raise ValueError(f"expected {what}")
     if rest and not (re.fullmatch(r":[1-9][0-9]{0,4}", rest) and int(rest[1:]) < 65536):
         raise ValueError(f"expected {what}, optionally with :port")
@@ -134,57 +137,126 @@ def _image(value: str) -> str:
     return value
 
 
-Identifier = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$", max_length=40)]
+def _expects(what: str) -> Any:
+    """The words for a value that does not fit: in `connector check`, and in editors (`errorMessage`)."""
+    return Field(json_schema_extra={"errorMessage": f"expected {what}"})
+
+
+Identifier = Annotated[
+    str,
+    StringConstraints(pattern=r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$", max_length=40),
+    _expects("an identifier: lower-case words and digits joined by hyphens, such as lakeside-test"),
+]
 """An identifier of ours: lower-case words joined by hyphens; part of names in Azure, paths and statements."""
 
-Guid = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$")]
+Guid = Annotated[
+    str,
+    StringConstraints(pattern=r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"),
+    _expects("an id such as 2b2b2b2b-0000-4000-8000-000000000001, in lower case"),
+]
 """A tenant, object, application or subscription id: lower case, RFC 9562 text form."""
 
 DisplayName = Annotated[
-    str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]*\S[^\x00-\x1f\x7f]*$")
+    str,
+    StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]*\S[^\x00-\x1f\x7f]*$"),
+    _expects("a name on one line"),
 ]
 """A name that people read: one line, not blank."""
 
-OpaqueId = Annotated[str, StringConstraints(pattern=r"^[\x21-\x7e]{1,200}$")]
+OpaqueId = Annotated[
+    str,
+    StringConstraints(pattern=r"^[\x21-\x7e]{1,200}$"),
+    _expects("an identifier of at most 200 printable ASCII characters without spaces"),
+]
 """An identifier that another system gave: printable ASCII without spaces, kept as it is."""
 
-ContextKey = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_.-]{0,99}$")]
+ContextKey = Annotated[
+    str,
+    StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_.-]{0,99}$"),
+    _expects("the name of a parameter of the token response, such as csn"),
+]
 """The name of a launch context parameter in the token response (SMART App Launch 2.2, section 7)."""
 
-SecretName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9]+(-[A-Za-z0-9]+)*$", max_length=127)]
+SecretName = Annotated[
+    str,
+    StringConstraints(pattern=r"^[A-Za-z0-9]+(-[A-Za-z0-9]+)*$", max_length=127),
+    _expects("the name of a Key Vault secret (letters, digits and hyphens), never the secret itself"),
+]
 """The name of a Key Vault secret: a reference, never a value."""
 
-Region = Annotated[str, StringConstraints(pattern=r"^[a-z]+[0-9]?$")]
+Region = Annotated[
+    str,
+    StringConstraints(pattern=r"^[a-z]+[0-9]?$"),
+    _expects("an Azure region as Resource Manager spells it, such as eastus2"),
+]
 """An Azure region as Resource Manager spells it (`eastus2`)."""
 
-FhirBaseUrl = Annotated[str, Field(max_length=2000), AfterValidator(_fhir_base_url)]
+FhirBaseUrl = Annotated[
+    str,
+    Field(max_length=2000),
+    AfterValidator(_fhir_base_url),
+    _expects("a FHIR base URL such as https://ehr.example.org/interconnect/api/FHIR/R4"),
+]
 """https, no query, fragment, user info or dot segments; matched exactly, so kept exactly as written.
 
 http is read on the loopback, for `rules.py` to refuse wherever cloud is not emulated.
 """
 
-HttpsOrigin = Annotated[str, Field(max_length=300), AfterValidator(_https_origin)]
+HttpsOrigin = Annotated[
+    str,
+    Field(max_length=300),
+    AfterValidator(_https_origin),
+    _expects("an origin such as https://login.example.org"),
+]
 """Scheme, host and port (RFC 6454), in lower case."""
 
-EhrOrigin = Annotated[str, Field(max_length=300), AfterValidator(_ehr_origin)]
+EhrOrigin = Annotated[
+    str,
+    Field(max_length=300),
+    AfterValidator(_ehr_origin),
+    _expects("an origin such as https://hyperspace.example.org"),
+]
 """An origin of an EHR; http is read on the loopback, as for a FHIR base URL."""
 
-EhrUrl = Annotated[str, Field(max_length=2000), AfterValidator(_ehr_endpoint)]
+EhrUrl = Annotated[str, Field(max_length=2000), AfterValidator(_ehr_endpoint), _expects("an https URL")]
 """A URL of an EHR without query, fragment or user info; http is read on the loopback, as for a FHIR base URL."""
 
-HttpsUrl = Annotated[str, Field(max_length=2000), AfterValidator(_https_endpoint)]
+HttpsUrl = Annotated[
+    str,
+    Field(max_length=2000),
+    AfterValidator(_https_endpoint),
+    _expects("an https URL"),
+]
 """An https URL without query, fragment or user info."""
 
-PublicHost = Annotated[str, Field(max_length=260), AfterValidator(_public_host)]
+PublicHost = Annotated[
+    str,
+    Field(max_length=260),
+    AfterValidator(_public_host),
+    _expects("a public host name such as visits.americas.example.org"),
+]
 """The host (and, where emulated, port) under which the runtime's pages are served."""
 
-AddressRange = Annotated[str, AfterValidator(_address_range)]
+AddressRange = Annotated[
+    str,
+    AfterValidator(_address_range),
+    _expects("an IPv4 address range such as 10.20.0.0/16"),
+]
 """An IPv4 range in CIDR form (RFC 4632)."""
 
-Image = Annotated[str, AfterValidator(_image)]
+Image = Annotated[
+    str,
+    AfterValidator(_image),
+    _expects(
+        "an image by digest (registry.example.org/connector@sha256:<64 hex digits>), or, where cloud is emulated, working-tree"
+    ),
+]
 """A container image pinned by digest, or `working-tree` where cloud is emulated."""
 
 FilePath = Annotated[
-    str, StringConstraints(pattern=r"^[A-Za-z0-9._/-]+$", max_length=300), AfterValidator(_path_inside_project)
+    str,
+    StringConstraints(pattern=r"^[A-Za-z0-9._/-]+$", max_length=300),
+    AfterValidator(_path_inside_project),
+    _expects("a path inside the project, with forward slashes, such as organizations/lakeside.yaml"),
 ]
 """A path inside the project, with forward slashes."""

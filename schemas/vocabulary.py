@@ -61,13 +61,80 @@ class VisitKind(StrEnum):
 
 AZURE_REGIONS: dict[GeographyName, frozenset[str]] = {
     GeographyName.AMERICAS: frozenset(
-        ["brazilsouth", "brazilsoutheast", "canadacentral", "canadaeast", "centralus", "chilecentral", "eastus", "eastus2", "mexicocentral", "northcentralus", "southcentralus", "westcentralus", "westus", "westus2", "westus3", "usgovarizona", "usgovtexas", "usgovvirginia"]
+        [
+            "brazilsouth",
+            "brazilsoutheast",
+            "canadacentral",
+            "canadaeast",
+            "centralus",
+            "chilecentral",
+            "eastus",
+            "eastus2",
+            "mexicocentral",
+            "northcentralus",
+            "southcentralus",
+            "westcentralus",
+            "westus",
+            "westus2",
+            "westus3",
+            "usgovarizona",
+            "usgovtexas",
+            "usgovvirginia",
+        ]
     ),
     GeographyName.EMEA: frozenset(
-        ["austriaeast", "belgiumcentral", "francecentral", "francesouth", "germanynorth", "germanywestcentral", "israelcentral", "italynorth", "northeurope", "norwayeast", "norwaywest", "polandcentral", "qatarcentral", "southafricanorth", "southafricawest", "spaincentral", "swedencentral", "switzerlandnorth", "switzerlandwest", "uaecentral", "uaenorth", "uksouth", "ukwest", "westeurope"]
+        [
+            "austriaeast",
+            "belgiumcentral",
+            "francecentral",
+            "francesouth",
+            "germanynorth",
+            "germanywestcentral",
+            "israelcentral",
+            "italynorth",
+            "northeurope",
+            "norwayeast",
+            "norwaywest",
+            "polandcentral",
+            "qatarcentral",
+            "southafricanorth",
+            "southafricawest",
+            "spaincentral",
+            "swedencentral",
+            "switzerlandnorth",
+            "switzerlandwest",
+            "uaecentral",
+            "uaenorth",
+            "uksouth",
+            "ukwest",
+            "westeurope",
+        ]
     ),
     GeographyName.APAC: frozenset(
-        ["australiacentral", "australiacentral2", "australiaeast", "australiasoutheast", "centralindia", "eastasia", "indonesiacentral", "japaneast", "japanwest", "jioindiacentral", "jioindiawest", "koreacentral", "koreasouth", "malaysiawest", "newzealandnorth", "southeastasia", "southindia", "westindia", "chinaeast2", "chinaeast3", "chinanorth2", "chinanorth3"]
+        [
+            "australiacentral",
+            "australiacentral2",
+            "australiaeast",
+            "australiasoutheast",
+            "centralindia",
+            "eastasia",
+            "indonesiacentral",
+            "japaneast",
+            "japanwest",
+            "jioindiacentral",
+            "jioindiawest",
+            "koreacentral",
+            "koreasouth",
+            "malaysiawest",
+            "newzealandnorth",
+            "southeastasia",
+            "southindia",
+            "westindia",
+            "chinaeast2",
+            "chinaeast3",
+            "chinanorth2",
+            "chinanorth3",
+        ]
     ),
 }
 """Azure regions by geography (Azure "List of regions", names as Resource Manager spells them)."""

@@ -1,0 +1,67 @@
+# What people and CI run. Everything is set up on the way: `make demo` and `make test` work in a fresh clone.
+# Nothing is written outside .venv, .local and one cache folder; `make clean` empties all three.
+
+MAKEFLAGS += --no-builtin-rules
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+.PHONY: help demo up test check format lock set-up browser clean
+
+CACHE := $(if $(filter /%,$(XDG_CACHE_HOME)),$(XDG_CACHE_HOME),$(HOME)/.cache)/teams-ehr-connector
+STATE := $(or $(CONNECTOR_STATE),$(CURDIR)/.local)
+BIN := .venv/bin
+STAMP := .venv/.set-up
+
+export UV_CACHE_DIR := $(CACHE)/uv
+export UV_PYTHON_DOWNLOADS := never
+export UV_NO_PROGRESS := 1
+# The certificates that the machine trusts, as git and pip do: some networks have their own authority.
+export UV_SYSTEM_CERTS := 1
+export PIP_NO_CACHE_DIR := 1
+
+help:
+	@echo 'make demo [ARGS="--appointments 20 --seed 7"]   the whole product on this machine, then all of it is gone'
+	@echo 'make up                                         the same, left running until Ctrl-C'
+	@echo 'make test [ARGS="tests/unit -k name"]           every test'
+	@echo 'make check | format                             style, types, house rules | apply the style'
+	@echo 'make lock                                       resolve the requirements anew'
+	@echo 'make clean                                      stop what runs; empty .venv, .local and the cache'
+
+demo: $(STAMP)
+	@$(BIN)/connector demo $(ARGS)
+
+up: $(STAMP)
+	@$(BIN)/connector up $(ARGS)
+
+# What takes long or may be missing comes first, so that it is one message and not a hundred failed tests.
+test: $(STAMP) browser
+	@$(BIN)/python -m tools.pulumi_cli >/dev/null
+	@$(BIN)/pytest $(ARGS)
+
+browser: $(STAMP)
+	@$(BIN)/python -m tests.support.browser >/dev/null
+
+check: $(STAMP)
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@$(BIN)/basedpyright
+	@$(BIN)/lint-imports --cache-dir .venv/cache/import-linter
+
+format: $(STAMP)
+	@$(BIN)/ruff check --fix-only --quiet
+	@$(BIN)/ruff format
+
+set-up: $(STAMP)
+	@:
+
+$(STAMP): pyproject.toml requirements/dev.txt tools/uv.txt tools/bootstrap.sh
+	@tools/bootstrap.sh "$(CACHE)"
+	@touch $@
+
+lock: $(STAMP)
+	@tools/lock.sh "$(CACHE)"
+
+clean:
+	@if [ -x $(BIN)/connector ] && [ -d "$(STATE)" ]; then $(BIN)/connector down || true; fi
+	@if [ -d "$(CACHE)" ]; then chmod -R u+w "$(CACHE)"; fi
+	@rm -rf .venv .local "$(CACHE)"
+	@find . -name .git -prune -o -type d -name __pycache__ -exec rm -rf {} +

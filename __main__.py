@@ -1,0 +1,13 @@
+"""The Pulumi program: one copy of the infrastructure for each geography that the stack configures."""
+
+from pathlib import Path
+
+import pulumi
+
+from components.geography import Geography
+from components.program import configured_stack, geographies
+
+project = Path.cwd()
+stack = configured_stack(pulumi.runtime.get_config_env(), pulumi.get_stack(), project)
+for name, args in geographies(stack, project).items():
+    pulumi.export(name, Geography(name, args).outputs)

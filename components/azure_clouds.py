@@ -1,0 +1,30 @@
+"""Which of Azure's clouds a region belongs to, and the DNS zones that private access uses there.
+
+Owns the provider's `environment` and zone names by region (Azure documentation, "Azure Private Endpoint private DNS
+zone values" and "Networking overview for Azure Database for PostgreSQL with private access").
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class AzureCloud:
+    """One of Azure's clouds: the global one, or a national one."""
+
+    environment: str
+    vault_zone: str
+    database_domain: str
+
+
+PUBLIC = AzureCloud("public", "privatelink.vaultcore.azure.net", "postgres.database.azure.com")
+US_GOVERNMENT = AzureCloud(
+    "usgovernment", "privatelink.vaultcore.usgovcloudapi.net", "postgres.database.usgovcloudapi.net"
+)
+CHINA = AzureCloud("china", "privatelink.vaultcore.azure.cn", "postgres.database.chinacloudapi.cn")
+
+
+def cloud_of(location: str) -> AzureCloud:
+    """Azure's cloud of a region."""
+    if location.startswith("usgov"):
+        return US_GOVERNMENT
+    return CHINA if location.startswith("china") else PUBLIC

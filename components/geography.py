@@ -1,0 +1,121 @@
+"""One copy of the infrastructure: a geography of one stage. This file is the table of contents of `components/`.
+
+Owns what there is and what it is given; how each thing is made stands in the file named after it. Everything is
+created by a provider of the geography's own, so nothing lands in another subscription or region by default.
+"""
+
+from dataclasses import dataclass
+
+import pulumi
+from pulumi_azure_native import Provider, resources
+
+from components.access import VaultAccess, VaultAccessArgs
+from components.configuration import Configuration, ConfigurationArgs
+from components.database import DATABASE, Database, DatabaseArgs
+from components.environment import Environment, EnvironmentArgs
+from components.handover import Facts
+from components.identities import Identities, IdentitiesArgs
+from components.logs import Logs, LogsArgs
+from components.network import Network, NetworkArgs
+from components.placement import Placement
+from components.runtime_app import RuntimeApp, RuntimeAppArgs
+from components.vault import Vault, VaultArgs
+from schemas.configuration_document import Chunks
+from schemas.stack_config import Geography as GeographyConfig
+from schemas.stack_config import Microsoft365
+from schemas.vocabulary import Cloud, GeographyName, Stage
+
+
+@dataclass(frozen=True)
+class GeographyArgs:
+    geography: GeographyName
+    stage: Stage
+    cloud: Cloud
+    config: GeographyConfig
+    microsoft365: Microsoft365
+    image: str
+    chunks: Chunks
+    ca_bundle: str | None
+    """Absolute path of the emulators' certificate authority; None on Azure."""
+
+
+class Geography(pulumi.ComponentResource):
+    def __init__(self, name: str, args: GeographyArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("teams-ehr-connector:geography:Geography", name, None, opts)
+        placement = Placement.of(args.geography, args.config, args.stage, args.cloud)
+        tenant_id = args.microsoft365.home_tenant_id
+        inside = pulumi.ResourceOptions(parent=self, provider=_provider(self, name, placement))
+        group = _group(self, name, placement, inside)
+
+        network = Network(f"{name}-network", NetworkArgs(placement, group.name, args.config.network), inside)
+        Logs(f"{name}-logs", LogsArgs(placement, group.name), inside)
+        identities = Identities(f"{name}-identity", IdentitiesArgs(placement, group.name), inside)
+        vault = Vault(
+            f"{name}-vault",
+            VaultArgs(placement, group.name, tenant_id, network.private_endpoints_subnet_id, network.vault_zone),
+            inside,
+        )
+        access = VaultAccess(f"{name}-vault-access", VaultAccessArgs(placement, vault.id, identities), inside)
+        configuration = Configuration(
+            f"{name}-configuration", ConfigurationArgs(placement, group.name, vault.name, args.chunks), inside
+        )
+        database = Database(
+            f"{name}-database",
+            DatabaseArgs(
+                placement, group.name, tenant_id, network.database_subnet_id, network.database_zone, identities.init
+            ),
+            inside,
+        )
+        environment = Environment(
+            f"{name}-environment", EnvironmentArgs(placement, group.name, network.apps_subnet_id), inside
+        )
+        public_host = args.config.public_hosts.of(args.stage)
+        facts = Facts(
+            placement=placement,
+            public_host=public_host,
+            microsoft365=args.microsoft365,
+            ca_bundle=args.ca_bundle,
+            chunks=args.chunks,
+            first_chunk=configuration.first,
+            vault_url=vault.url,
+            database_host=database.host,
+            database=DATABASE,
+        )
+        for identity in (identities.application, identities.worker):
+            RuntimeApp(
+                f"{name}-{identity.role}",
+                RuntimeAppArgs(
+                    facts=facts,
+                    resource_group_name=group.name,
+                    environment_id=environment.id,
+                    image=args.image,
+                    identity=identity,
+                    identities=identities,
+                    after=[*vault.reachable, *access.assignments, *configuration.secrets, *database.ready],
+                ),
+                inside,
+            )
+        self.outputs = {"public_host": public_host, "location": placement.location}
+        self.register_outputs(self.outputs)
+
+
+def _provider(parent: Geography, name: str, placement: Placement) -> Provider:
+    return Provider(
+        name,
+        subscription_id=placement.subscription_id,
+        location=placement.location,
+        environment=placement.azure_cloud.environment,
+        opts=pulumi.ResourceOptions(parent=parent),
+    )
+
+
+def _group(
+    parent: Geography, name: str, placement: Placement, inside: pulumi.ResourceOptions
+) -> resources.ResourceGroup:
+    return resources.ResourceGroup(
+        f"{name}-group",
+        resource_group_name=placement.named("rg-connector"),
+        location=placement.location,
+        tags=placement.tags,
+        opts=pulumi.ResourceOptions.merge(placement.state(parent), inside),
+    )

@@ -1,0 +1,99 @@
+"""The environment of a container, from a `Handover`: what is known now, and what Azure answers during the update.
+
+Owns the way from typed values to a container's `env`. Names, and values that are known, stand in the template as they
+are, so that a preview shows them and the policy pack judges them; the others come from the validated Handover.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pulumi
+from pulumi_azure_native import app
+
+from components.identities import Identity
+from components.placement import Placement
+from schemas.configuration_document import Chunks
+from schemas.handover import PREFIX, Handover
+from schemas.stack_config import Microsoft365
+from schemas.vocabulary import Cloud, RuntimeRole
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What every process of a geography is told, whatever its role."""
+
+    placement: Placement
+    public_host: str
+    microsoft365: Microsoft365
+    ca_bundle: str | None
+    chunks: Chunks
+    first_chunk: pulumi.Output[str]
+    vault_url: pulumi.Output[str]
+    database_host: pulumi.Output[str]
+    database: str
+
+
+def environment(
+    facts: Facts, identity: Identity, database_users: tuple[Identity, ...] = ()
+) -> list[app.EnvironmentVarArgs]:
+    """The variables of one process; `database_users` is for init, which makes their roles."""
+    sslmode = "verify-full" if facts.placement.cloud is Cloud.AZURE else "disable"
+    known: dict[str, Any] = {
+        "role": identity.role,
+        "stage": facts.placement.stage,
+        "cloud": facts.placement.cloud,
+        "geography": facts.placement.geography,
+        "public_host": facts.public_host,
+        "configuration_sha256": facts.chunks.sha256,
+        "configuration_chunks": len(facts.chunks.values),
+        "entra_url": facts.microsoft365.endpoints.entra_url,
+        "graph_url": facts.microsoft365.endpoints.graph_url,
+        "application_id": facts.microsoft365.application_id,
+        "home_tenant_id": facts.microsoft365.home_tenant_id,
+    }
+    if facts.ca_bundle is not None:
+        known["ca_bundle"] = facts.ca_bundle
+    answered: dict[str, pulumi.Output[str]] = {
+        "managed_identity_client_id": identity.client_id,
+        "managed_identity_principal_id": identity.principal_id,
+        "key_vault_url": facts.vault_url,
+        "database_url": pulumi.Output.concat(
+            f"postgresql://{identity.database_role}@", facts.database_host, f"/{facts.database}?sslmode={sslmode}"
+        ),
+        "configuration_secret": facts.first_chunk,
+    }
+    if database_users:
+        answered["database_roles"] = _roles(database_users)
+    return _variables(known, answered)
+
+
+def _roles(users: tuple[Identity, ...]) -> pulumi.Output[str]:
+    def text(ids: "list[str]") -> str:
+        return ",".join(f"{u.database_role}={i}" for u, i in zip(users, ids, strict=True))
+
+    return pulumi.Output.all(*(u.principal_id for u in users)).apply(text)
+
+
+def _variables(known: Mapping[str, Any], answered: Mapping[str, pulumi.Output[str]]) -> list[app.EnvironmentVarArgs]:
+    def validated(answers: "dict[str, str]") -> dict[str, str]:
+        return Handover.model_validate({**known, **answers}).environment()
+
+    complete = pulumi.Output.all(**answered).apply(validated)
+    variables: list[app.EnvironmentVarArgs] = []
+    for field in Handover.model_fields:
+        name = PREFIX + field.upper()
+        if field in known:
+            variables.append(app.EnvironmentVarArgs(name=name, value=str(known[field])))
+        elif field in answered:
+            variables.append(app.EnvironmentVarArgs(name=name, value=complete.apply(lambda e, n=name: e[n])))
+    return variables
+
+
+def init_environment(
+    facts: Facts, init: Identity, database_users: tuple[Identity, ...]
+) -> list[app.EnvironmentVarArgs]:
+    """The variables of an init container."""
+    if init.role is not RuntimeRole.INIT:
+        raise ValueError(f"expected init's identity, got {init.role}'s")
+    return environment(facts, init, database_users)

@@ -1,0 +1,66 @@
+"""What the program needs before it creates anything: the stack configuration and the image, read from the project.
+
+Owns reading files for the Pulumi program, and refusing: every problem at once, before the first resource.
+"""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pulumi
+
+from components.geography import GeographyArgs
+from schemas.configuration_document import ConfigurationDocument, pack
+from schemas.image import FILES, FOLDERS, image_digest
+from schemas.loading import load_engine_config
+from schemas.stack_config import StackConfig
+from schemas.vocabulary import GeographyName
+
+WORKING_TREE = "working-tree"
+
+
+def configured_stack(values: Mapping[str, str], stack: str, project: Path) -> StackConfig:
+    """The stack configuration that the engine handed over. Raises `pulumi.RunError` with every problem."""
+    loaded = load_engine_config(values, f"Pulumi.{stack}.yaml", lambda name: (project / name).read_text("utf-8"))
+    for warning in loaded.warnings:
+        pulumi.log.warn(str(warning))
+    if loaded.stack is None:
+        problems = "\n".join(map(str, loaded.errors))
+        raise pulumi.RunError(f"The stack configuration is refused; nothing was changed.\n{problems}")
+    return loaded.stack
+
+
+def geographies(stack: StackConfig, project: Path) -> dict[str, GeographyArgs]:
+    """What each configured geography is made from."""
+    image = image_reference(stack.image, project)
+    return {str(name): _geography(stack, name, image, project) for name in stack.geographies}
+
+
+def image_reference(image: str, project: Path) -> str:
+    """The image by digest: as configured, or that of the working tree."""
+    if image != WORKING_TREE:
+        return image
+    return f"registry.local/connector@sha256:{image_digest(_image_files(project))}"
+
+
+def _geography(stack: StackConfig, name: GeographyName, image: str, project: Path) -> GeographyArgs:
+    emulation = stack.microsoft365.emulation
+    return GeographyArgs(
+        geography=name,
+        stage=stack.stage,
+        cloud=stack.cloud,
+        config=stack.geographies[name],
+        microsoft365=stack.microsoft365,
+        image=image,
+        chunks=pack(ConfigurationDocument.of(stack, name)),
+        ca_bundle=str(project / emulation.ca_bundle) if emulation else None,
+    )
+
+
+def _image_files(project: Path) -> Iterator[tuple[str, bytes]]:
+    for folder in FOLDERS:
+        root = (project / folder).resolve()
+        for path in root.rglob("*"):
+            if path.is_file():
+                yield f"{folder}/{path.relative_to(root).as_posix()}", path.read_bytes()
+    for file in FILES:
+        yield file, (project / file).read_bytes()

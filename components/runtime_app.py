@@ -1,0 +1,134 @@
+"""A container app that runs the image: application or worker, each after an init container.
+
+Owns the template: image, commands, identities, probes, ingress, replicas. Init creates database roles and migrates, by
+an identity that only init containers may use (`identitySettings`, life cycle Init); the role's own identity is for the
+main container alone.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pulumi
+from pulumi_azure_native import app
+
+from components.environment import WORKLOAD_PROFILE
+from components.handover import Facts, environment, init_environment
+from components.identities import Identities, Identity
+from components.placement import Placement
+from schemas.vocabulary import Cloud, RuntimeRole
+
+PORT = 8000
+COMMAND = ["python", "-m", "runtime"]
+
+
+@dataclass(frozen=True)
+class RuntimeAppArgs:
+    facts: Facts
+    resource_group_name: pulumi.Input[str]
+    environment_id: pulumi.Input[str]
+    image: str
+    identity: Identity
+    identities: Identities
+    after: Sequence[pulumi.Resource]
+    """What must be there before the first container starts: access, records, secrets, database."""
+
+
+class RuntimeApp(pulumi.ComponentResource):
+    def __init__(self, name: str, args: RuntimeAppArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("teams-ehr-connector:apps:RuntimeApp", name, None, opts)
+        placement = args.facts.placement
+        role = args.identity.role
+        serves = role is RuntimeRole.APPLICATION
+        init = args.identities.init
+        app.ContainerApp(
+            name,
+            resource_group_name=args.resource_group_name,
+            container_app_name=placement.container_app(role),
+            location=placement.location,
+            managed_environment_id=args.environment_id,
+            workload_profile_name=WORKLOAD_PROFILE,
+            identity=app.ManagedServiceIdentityArgs(
+                type="UserAssigned", user_assigned_identities=[init.id, args.identity.id]
+            ),
+            configuration=app.ConfigurationArgs(
+                active_revisions_mode="Single",
+                identity_settings=[
+                    app.IdentitySettingsArgs(identity=init.id, lifecycle="Init"),
+                    app.IdentitySettingsArgs(identity=args.identity.id, lifecycle="Main"),
+                ],
+                ingress=_ingress(args.facts.public_host) if serves else None,
+                registries=_registries(args.image, placement, args.identity),
+            ),
+            template=app.TemplateArgs(
+                init_containers=[
+                    app.InitContainerArgs(
+                        name="init",
+                        image=args.image,
+                        command=COMMAND,
+                        env=init_environment(args.facts, init, (args.identities.application, args.identities.worker)),
+                        resources=app.ContainerResourcesArgs(cpu=0.5, memory="1Gi"),
+                    )
+                ],
+                containers=[
+                    app.ContainerArgs(
+                        name=role,
+                        image=args.image,
+                        command=COMMAND,
+                        env=environment(args.facts, args.identity),
+                        probes=_probes() if serves else None,
+                        resources=app.ContainerResourcesArgs(cpu=0.5, memory="1Gi"),
+                    )
+                ],
+                scale=_scale(placement, role),
+                termination_grace_period_seconds=30,
+            ),
+            tags=placement.tags,
+            opts=pulumi.ResourceOptions(parent=self, depends_on=list(args.after)),
+        )
+        self.register_outputs({})
+
+
+def _ingress(public_host: str) -> app.IngressArgs:
+    """External to the environment, which is itself internal: reached from the virtual network."""
+    return app.IngressArgs(
+        external=True,
+        target_port=PORT,
+        allow_insecure=False,
+        transport="auto",
+        custom_domains=[app.CustomDomainArgs(name=public_host, binding_type="Disabled")],
+        traffic=[app.TrafficWeightArgs(latest_revision=True, weight=100)],
+    )
+
+
+def _probes() -> list[app.ContainerAppProbeArgs]:
+    return [
+        app.ContainerAppProbeArgs(
+            type="Liveness",
+            http_get=app.ContainerAppProbeHttpGetArgs(path="/livez", port=PORT, scheme="HTTP"),
+            period_seconds=10,
+            failure_threshold=3,
+        ),
+        app.ContainerAppProbeArgs(
+            type="Readiness",
+            http_get=app.ContainerAppProbeHttpGetArgs(path="/readyz", port=PORT, scheme="HTTP"),
+            period_seconds=5,
+            failure_threshold=3,
+        ),
+    ]
+
+
+def _scale(placement: Placement, role: RuntimeRole) -> app.ScaleArgs:
+    """Worker replicas are fixed: no scaler that authenticates by identity reads PostgreSQL."""
+    if not placement.production or placement.cloud is Cloud.EMULATED:
+        return app.ScaleArgs(min_replicas=1, max_replicas=1)
+    if role is RuntimeRole.WORKER:
+        return app.ScaleArgs(min_replicas=2, max_replicas=2)
+    return app.ScaleArgs(min_replicas=3, max_replicas=10)
+
+
+def _registries(image: str, placement: Placement, identity: Identity) -> list[app.RegistryCredentialsArgs] | None:
+    """By identity, where the image comes from an Azure registry: the role AcrPull is granted on the registry's side."""
+    server = image.partition("/")[0]
+    if placement.cloud is Cloud.EMULATED or ".azurecr." not in server:
+        return None
+    return [app.RegistryCredentialsArgs(server=server, identity=identity.id)]

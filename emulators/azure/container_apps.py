@@ -1,0 +1,262 @@
+"""Container apps as processes: init containers first, then replicas, probed until ready, restarted when they end.
+
+Owns what one revision is and how one follows another (single revision mode: the new one takes over when it is ready,
+the old one serves until then). The environment of a container is the template's, verbatim, and what the platform adds;
+nothing of ours leaks into it. `CONTAINER_APP_PORT` is the free loopback port that stands for the target port.
+"""
+
+import asyncio
+import hashlib
+import json
+import os
+import socket
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import httpx
+
+from emulators.azure.errors import AzureError
+from emulators.azure.images import Images
+from emulators.azure.ingress import Ingress
+from emulators.azure.managed_identity import Endpoint, ManagedIdentityEndpoint
+from emulators.azure.processes import Children, Kept, stop
+from emulators.azure.tokens import Principal
+from emulators.hosting import MARKER_VARIABLE
+
+READY_SECONDS = 60.0
+INIT_SECONDS = 60.0
+PROBE_SECONDS = 0.1
+LIVENESS_SECONDS = 10.0
+
+
+@dataclass(frozen=True)
+class Platform:
+    """What apps are run with."""
+
+    state: Path
+    children: Children
+    images: Images
+    identities: ManagedIdentityEndpoint
+    principal_of: Callable[[str], Principal | None]
+    """The identity behind an ARM id."""
+
+
+class ContainerApp:
+    """One app: the revision that serves, and its ingress."""
+
+    def __init__(self, platform: Platform, name: str) -> None:
+        self.platform, self.name = platform, name
+        self.revision: Revision | None = None
+        self._ingress: dict[str, Ingress] = {}
+
+    async def apply(self, arm: Mapping[str, Any]) -> None:
+        """Bring up the revision that an ARM body describes. Raises AzureError with the log's end."""
+        fingerprint = _fingerprint(arm)
+        if self.revision is None or self.revision.fingerprint != fingerprint:
+            await self._ingress_for(arm)
+            revision = Revision(self.platform, self.name, arm, fingerprint)
+            try:
+                await revision.start()
+            except BaseException:
+                await revision.stop()
+                raise
+            before, self.revision = self.revision, revision
+            if before is not None:
+                await before.stop()
+        await self.revision.wait_ready()
+
+    async def stop(self) -> None:
+        for ingress in self._ingress.values():
+            await ingress.stop()
+        self._ingress.clear()
+        if self.revision is not None:
+            await self.revision.stop()
+            self.revision = None
+
+    async def _ingress_for(self, arm: Mapping[str, Any]) -> None:
+        entry = (arm["properties"].get("configuration") or {}).get("ingress") or {}
+        hosts = [str(domain["name"]) for domain in entry.get("customDomains") or []]
+        for host in set(self._ingress) - set(hosts):
+            await self._ingress.pop(host).stop()
+        for host in hosts:
+            if host not in self._ingress:
+                ingress = Ingress(self.platform.state, host, self._ready_ports)
+                await ingress.start()
+                self._ingress[host] = ingress
+
+    def _ready_ports(self) -> Sequence[int]:
+        return self.revision.ports if self.revision is not None else ()
+
+
+class Revision:
+    """One version of an app's template, running."""
+
+    def __init__(self, platform: Platform, app: str, arm: Mapping[str, Any], fingerprint: str) -> None:
+        self.platform, self.app, self.arm, self.fingerprint = platform, app, arm, fingerprint
+        self.name = f"{app}--{fingerprint[:7]}"
+        self.template = cast(dict[str, Any], arm["properties"]["template"])
+        self.ports: list[int] = []
+        self._replicas: list[Kept] = []
+        self._endpoints: list[Endpoint] = []
+        self._watch: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        init = self._endpoint("Init")
+        for container in self.template.get("initContainers") or []:
+            await self._run_init(container, init)
+        main, container = self._endpoint("Main"), self.template["containers"][0]
+        count = max(1, int((self.template.get("scale") or {}).get("minReplicas") or 1))
+        for index in range(count):
+            port = _free_port()
+            replica = f"{self.name}-{index}"
+            kept = Kept(
+                self.platform.children,
+                self.app if count == 1 else f"{self.app}-{index}",
+                self._argv(container),
+                lambda port=port, replica=replica: self._environment(container, main, replica, port),
+                self._image(container),
+                grace_seconds=float(self.template.get("terminationGracePeriodSeconds") or 4),
+            )
+            await kept.start()
+            self._replicas.append(kept)
+            self.ports.append(port)
+        self._watch = asyncio.create_task(self._watch_liveness(container))
+
+    async def wait_ready(self) -> None:
+        """Until every replica's readiness probe passes. Raises AzureError after sixty seconds or three early ends."""
+        probe = _probe(self.template["containers"][0], "Readiness")
+        deadline = time.monotonic() + READY_SECONDS
+        async with httpx.AsyncClient(timeout=2.0, trust_env=False) as client:
+            for kept, port in zip(self._replicas, self.ports, strict=True):
+                if probe is None:
+                    await asyncio.sleep(0.5)
+                while not (kept.alive and (probe is None or await _passes(client, probe, port))):
+                    if time.monotonic() > deadline or len(kept.exits) >= 3:
+                        raise self._failed(kept.name, f"is not ready after {len(kept.exits)} early ends")
+                    await asyncio.sleep(PROBE_SECONDS)
+
+    async def stop(self) -> None:
+        if self._watch is not None:
+            self._watch.cancel()
+        await asyncio.gather(*(replica.stop() for replica in self._replicas))
+        for endpoint in self._endpoints:
+            self.platform.identities.withdraw(endpoint)
+
+    async def _run_init(self, container: Mapping[str, Any], endpoint: Endpoint) -> None:
+        name = f"{self.app}-init"
+        environment = self._environment(container, endpoint, f"{self.name}-0", None)
+        process = await self.platform.children.start(name, self._argv(container), environment, self._image(container))
+        try:
+            code = await asyncio.wait_for(process.wait(), INIT_SECONDS)
+        except TimeoutError:
+            raise self._failed(name, f"init container '{container['name']}' did not end in {INIT_SECONDS:.0f} s") from None
+        finally:
+            await stop(process)
+            self.platform.children.ended(name)
+        if code:
+            raise self._failed(name, f"init container '{container['name']}' ended with exit code {code}")
+
+    def _environment(
+        self, container: Mapping[str, Any], endpoint: Endpoint, replica: str, port: int | None
+    ) -> dict[str, str]:
+        image = self._image(container)
+        environment = {
+            "PATH": os.pathsep.join([str(Path(sys.executable).parent), "/usr/local/bin", "/usr/bin", "/bin"]),
+            "LANG": "C.UTF-8",
+            "PYTHONPATH": str(image),
+            "PYTHONUNBUFFERED": "1",
+            MARKER_VARIABLE: str(self.platform.state),
+            "CONTAINER_APP_NAME": self.app,
+            "CONTAINER_APP_REVISION": self.name,
+            "CONTAINER_APP_REPLICA_NAME": replica,
+            **endpoint.environment(),
+        }
+        if port is not None:
+            environment["CONTAINER_APP_PORT"] = str(port)
+        own = {str(v["name"]): str(v.get("value") or "") for v in container.get("env") or []}
+        return own | environment
+
+    def _argv(self, container: Mapping[str, Any]) -> list[str]:
+        command = [*(container.get("command") or ["python", "-m", "runtime"]), *(container.get("args") or [])]
+        return [sys.executable if command[0] in ("python", "python3") else command[0], *command[1:]]
+
+    def _image(self, container: Mapping[str, Any]) -> Path:
+        return self.platform.images.folder_of(container["image"])
+
+    def _endpoint(self, phase: str) -> Endpoint:
+        endpoint = self.platform.identities.assign(tuple(self._identities(phase)))
+        self._endpoints.append(endpoint)
+        return endpoint
+
+    def _identities(self, phase: str) -> list[Principal]:
+        """Identities assigned to the app whose life cycle includes the phase (All, unless a setting says otherwise)."""
+        settings = (self.arm["properties"].get("configuration") or {}).get("identitySettings") or []
+        cycles = {s["identity"].lower(): s.get("lifecycle", "All") for s in settings}
+        assigned = (self.arm.get("identity") or {}).get("userAssignedIdentities") or {}
+        found = [
+            self.platform.principal_of(arm_id)
+            for arm_id in assigned
+            if cycles.get(arm_id.lower(), "All") in ("All", phase)
+        ]
+        return [principal for principal in found if principal is not None]
+
+    def _failed(self, process: str, problem: str) -> AzureError:
+        tail = self.platform.children.tail(process)
+        log = self.platform.children.log(process)
+        message = f"revision '{self.name}' failed: {problem}. The end of {log}:\n{tail}"
+        return AzureError(500, "ContainerAppOperationError", message)
+
+    async def _watch_liveness(self, container: Mapping[str, Any]) -> None:
+        """Restart a replica whose liveness probe fails as often as its threshold says."""
+        probe = _probe(container, "Liveness")
+        if probe is None:
+            return
+        period = float(probe.get("periodSeconds") or LIVENESS_SECONDS)
+        threshold = int(probe.get("failureThreshold") or 3)
+        await asyncio.sleep(float(probe.get("initialDelaySeconds") or 0) + period)
+        failures = dict.fromkeys(self.ports, 0)
+        async with httpx.AsyncClient(timeout=float(probe.get("timeoutSeconds") or 2), trust_env=False) as client:
+            while True:
+                for kept, port in zip(self._replicas, self.ports, strict=True):
+                    healthy = not kept.alive or await _passes(client, probe, port)
+                    failures[port] = 0 if healthy else failures[port] + 1
+                    if failures[port] >= threshold:
+                        failures[port] = 0
+                        await kept.restart()
+                await asyncio.sleep(period)
+
+
+def _probe(container: Mapping[str, Any], kind: str) -> dict[str, Any] | None:
+    """The HTTP probe of a kind; its port is the target port, whatever its number."""
+    for probe in container.get("probes") or []:
+        if probe.get("type") == kind and probe.get("httpGet"):
+            return cast(dict[str, Any], probe)
+    return None
+
+
+async def _passes(client: httpx.AsyncClient, probe: Mapping[str, Any], port: int) -> bool:
+    get = probe["httpGet"]
+    headers = {h["name"]: h["value"] for h in get.get("httpHeaders") or []}
+    try:
+        answer = await client.get(f"http://127.0.0.1:{port}{get.get('path') or '/'}", headers=headers)
+    except httpx.HTTPError:
+        return False
+    return 200 <= answer.status_code < 400
+
+
+def _fingerprint(arm: Mapping[str, Any]) -> str:
+    """Changes with whatever makes a new revision here: template, ingress, identities."""
+    properties = arm["properties"]
+    configuration = {k: v for k, v in (properties.get("configuration") or {}).items()}
+    text = json.dumps([properties.get("template"), configuration, arm.get("identity")], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

@@ -1,0 +1,156 @@
+"""The data planes that the supervisor serves itself: managed identity over loopback http, each vault over TLS.
+
+Owns their listeners, who exists (identities of the store and the deployer), and who may do what in a vault: role
+assignments of the store at the vault or a scope above it. The deployer is Key Vault Secrets Officer of every vault
+from the start, as an operator with a subscription-wide assignment would be; it can get a token only over the
+supervisor's control socket.
+"""
+
+import asyncio
+import contextlib
+import socket
+import ssl
+from collections.abc import Awaitable, Callable, Container, Generator, Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from emulators import tls
+from emulators.azure.errors import AzureError
+from emulators.azure.key_vault import KeyVault
+from emulators.azure.managed_identity import ManagedIdentityEndpoint
+from emulators.azure.roles import ROLES, SECRETS_OFFICER, role_id
+from emulators.azure.store import Contents, Store
+from emulators.azure.tokens import DEPLOYER, Issuer, Principal, Token
+from emulators.azure.vault_data import VaultData
+from emulators.hosting import HostCheck
+
+OnToken = Callable[[str, str, int], Awaitable[None]]
+"""(object id, token, expiry) of each token for the database."""
+
+
+class DataPlanes:
+    """All data planes of one cloud."""
+
+    def __init__(self, state: Path, tenant_id: str, on_database_token: OnToken) -> None:
+        self.state, self.store = state, Store(state)
+        self._socket = listening(0)
+        port = self._socket.getsockname()[1]
+        self.issuer = Issuer(state, tenant_id, f"https://127.0.0.1:{port}/{tenant_id}/v2.0")
+
+        async def on_database(object_id: str, token: Token) -> None:
+            await on_database_token(object_id, token.text, token.expires)
+
+        self.identities = ManagedIdentityEndpoint(
+            self.issuer, f"http://127.0.0.1:{port}", lambda object_id: object_id in self.object_ids(), on_database
+        )
+        self._servers: dict[str, Server] = {}
+
+    async def start(self) -> None:
+        url = self.identities.url
+        self._servers["identity"] = await Server.serving(HostCheck(self.identities.app, [url]), self._socket, None)
+
+    async def open_vault(self, arm: Mapping[str, Any]) -> None:
+        """Listen at the vault's URI. Raises AzureError where its port is taken."""
+        key = arm["id"].lower()
+        if key in self._servers:
+            return
+        url = arm["properties"]["vaultUri"].rstrip("/")
+        vault = KeyVault(arm["id"], url, VaultData(self.state, arm["name"]), self.issuer, self._permitted)
+        port = urlsplit(url).port or 443
+        try:
+            bound = listening(port)
+        except OSError:
+            message = f"port {port} of 127.0.0.1, which vault '{arm['name']}' was given, is in use by another program"
+            raise AzureError(409, "PortInUse", f"{message}: stop that program") from None
+        context = tls.server_context(self.state)
+        self._servers[key] = await Server.serving(HostCheck(vault.app, [url]), bound, context)
+
+    async def close_vaults_except(self, present: Container[str]) -> None:
+        for key in [key for key in self._servers if key != "identity" and key not in present]:
+            await self._servers.pop(key).stop()
+
+    async def stop(self) -> None:
+        await asyncio.gather(*(server.stop() for server in self._servers.values()))
+
+    def principal_of(self, arm_id: str) -> Principal | None:
+        arm = self.store.read().get(arm_id)
+        if arm is None or "principalId" not in arm["properties"]:
+            return None
+        return Principal(arm["properties"]["principalId"], arm["properties"]["clientId"], arm["id"])
+
+    def object_ids(self) -> set[str]:
+        """Principals of the identities that exist now."""
+        return identities_of(self.store.read())
+
+    def operator_token(self, audience: str) -> Token:
+        """A token of the deployer. Raises ValueError for an unknown audience."""
+        return self.issuer.token(DEPLOYER, audience)
+
+    def _permitted(self, object_id: str, vault_id: str, action: str) -> bool:
+        if object_id == DEPLOYER.object_id:
+            return action in ROLES[SECRETS_OFFICER].vault_actions
+        contents = self.store.read()
+        if object_id not in identities_of(contents):
+            return False
+        for assignment in contents.of_type("Microsoft.Authorization/roleAssignments"):
+            scope = assignment["id"].lower().rsplit("/providers/", 1)[0]
+            covers = (vault_id.lower() + "/").startswith(scope + "/")
+            properties = assignment["properties"]
+            if covers and properties["principalId"] == object_id:
+                role = ROLES.get(role_id(properties["roleDefinitionId"]))
+                if role is not None and action in role.vault_actions:
+                    return True
+        return False
+
+
+def identities_of(contents: Contents) -> set[str]:
+    kind = "Microsoft.ManagedIdentity/userAssignedIdentities"
+    return {arm["properties"]["principalId"] for arm in contents.of_type(kind)}
+
+
+def listening(port: int) -> socket.socket:
+    bound = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        bound.bind(("127.0.0.1", port))
+        bound.listen(1024)
+    except OSError:
+        bound.close()
+        raise
+    return bound
+
+
+class Server(uvicorn.Server):
+    """An ASGI server inside the supervisor's event loop, which keeps the signals for itself."""
+
+    task: asyncio.Task[None]
+
+    @classmethod
+    async def serving(cls, app: ASGIApp, bound: socket.socket, context: ssl.SSLContext | None) -> "Server":
+        config = uvicorn.Config(
+            app,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            lifespan="off",
+            timeout_graceful_shutdown=1,
+        )
+        config.load()
+        config.ssl = context
+        server = cls(config)
+        server.task = asyncio.create_task(server.serve(sockets=[bound]))
+        while not server.started and not server.task.done():
+            await asyncio.sleep(0.005)
+        return server
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None]:
+        yield
+
+    async def stop(self) -> None:
+        self.should_exit = True
+        await self.task

@@ -1,0 +1,281 @@
+"""Resource Manager: create, read, update and delete of the emitted types, over the store and the supervisor.
+
+Owns the order of a write: fault asked for, existence, parents, rules, the store, then the real thing behind it. Knows
+nothing of gRPC (`provider.py`). A PostgreSQL server takes one write at a time; another gets ServerIsBusy.
+"""
+
+import random
+import socket
+import time
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, cast
+
+from emulators.azure import client, rules
+from emulators.azure.arm import NESTED_PROPERTIES, TYPES, Assigned, Row
+from emulators.azure.errors import AzureError, PartialCreate
+from emulators.azure.faults import FAULTS, take_fault
+from emulators.azure.postgres import recorded_only
+from emulators.azure.store import FIRST_PORT, LAST_PORT, Contents, Store
+from emulators.azure.supervisor_ids import owner_of, server_of
+from emulators.azure.tokens import DEPLOYER_OBJECT_ID
+from emulators.azure.vault_data import VaultData
+from emulators.world import load_world
+
+THROTTLED_ATTEMPTS = 5
+THROTTLED_PAUSE_SECONDS = 0.2
+SERVER_WRITE_SECONDS = 0.2
+"""How long a server is busy with one write at the least: real ones take seconds, so overlaps must not go by luck."""
+
+
+class ResourceManager:
+    """One subscription, as one provider sees it."""
+
+    def __init__(self, state: Path, subscription_id: str, tenant_id: str) -> None:
+        self.state, self.subscription_id, self.tenant_id = state, subscription_id, tenant_id
+        self.store = Store(state)
+
+    def create(self, token: str, inputs: Mapping[str, Any]) -> dict[str, Any]:
+        """The new ARM resource. Raises AzureError; PartialCreate where it exists all the same."""
+        row = TYPES[token]
+        arm_id = self._id(row, inputs)
+        fault = self._fault("create", token, arm_id)
+        with self._one_write_at_a_time(arm_id):
+            with self.store.transaction() as contents:
+                if contents.get(arm_id) is not None:
+                    raise AzureError(409, "Conflict", f"cannot create already existing resource '{arm_id}'")
+                self._check_place(row, arm_id, contents)
+                arm = self._body(row, arm_id, inputs, None, contents)
+                contents.put(arm)
+            return self._bring_up(token, arm, inputs, None, fault)
+
+    def update(self, token: str, arm_id: str, inputs: Mapping[str, Any]) -> dict[str, Any]:
+        """The resource after a PUT over it."""
+        row = TYPES[token]
+        self._fault("update", token, arm_id)
+        with self._one_write_at_a_time(arm_id):
+            with self.store.transaction() as contents:
+                before = contents.get(arm_id)
+                if before is None:
+                    raise AzureError(404, "ResourceNotFound", f"{arm_id} does not exist")
+                arm = self._body(row, arm_id, inputs, before, contents)
+                contents.put(arm)
+            return self._bring_up(token, arm, inputs, before, None)
+
+    def read(self, token: str, arm_id: str) -> dict[str, Any] | None:
+        self._fault("read", token, arm_id)
+        return self.store.read().get(arm_id)
+
+    def delete(self, token: str, arm_id: str) -> None:
+        """Idempotent. What is nested in a resource, and assigned at it, goes with it."""
+        self._fault("delete", token, arm_id)
+        with self._one_write_at_a_time(arm_id):
+            with self.store.transaction() as contents:
+                arm = contents.get(arm_id)
+                if arm is None:
+                    return
+                rules.check_delete(contents, arm)
+                gone = [arm, *contents.below(arm_id)]
+                for resource in gone:
+                    contents.remove(resource["id"])
+                last, had_process = not contents.resources, any(contents.row(r).process for r in gone)
+                identities = any("principalId" in r["properties"] and "clientId" in r["properties"] for r in gone)
+            self._delete_vault_data(gone)
+            if last:
+                self._end_supervisor()
+            elif had_process or identities:
+                servers = {owner_of(r["id"]) for r in gone} & self.store.read().resources.keys()
+                if identities:
+                    servers |= {a["id"].lower() for a in self.store.read().of_type("Microsoft.DBforPostgreSQL/flexibleServers")}
+                client.reconcile(self.state, servers)
+
+    def location_of_group(self, name: object) -> str | None:
+        """Where a resource group is, if it exists."""
+        group = self.store.read().get(f"/subscriptions/{self.subscription_id}/resourceGroups/{name}")
+        return None if group is None else cast(str, group["location"])
+
+    def outputs(self, token: str, arm: Mapping[str, Any]) -> dict[str, Any]:
+        return TYPES[token].to_outputs(arm, nested=token in NESTED_PROPERTIES)
+
+    # --- the steps of a write -----------------------------------------------------------------------------------
+
+    def _id(self, row: Row, inputs: Mapping[str, Any]) -> str:
+        arm_id = row.id_of(self.subscription_id, inputs)
+        if arm_id.split("/")[2].lower() != self.subscription_id.lower():
+            message = f"the scope {arm_id} is outside this provider's subscription {self.subscription_id}"
+            raise AzureError(403, "LinkedAuthorizationFailed", message)
+        return arm_id
+
+    def _check_place(self, row: Row, arm_id: str, contents: Contents) -> None:
+        parent = row.parent_of(arm_id)
+        subscription = f"/subscriptions/{self.subscription_id}"
+        if parent.lower() != subscription.lower() and contents.get(parent) is None:
+            code = "ParentResourceNotFound" if "/providers/" in parent else "ResourceGroupNotFound"
+            raise AzureError(404, code, f"{parent}, in which {arm_id.rsplit('/', 1)[1]} would be, does not exist")
+        if row.globally_named:
+            name = arm_id.rsplit("/", 1)[1].lower()
+            if any(arm["name"].lower() == name for arm in contents.of_type(row.arm_type)):
+                raise AzureError(409, "NameAlreadyExists", f"the name '{name}' is already in use by another subscription or group")
+
+    def _body(
+        self, row: Row, arm_id: str, inputs: Mapping[str, Any], before: dict[str, Any] | None, contents: Contents
+    ) -> dict[str, Any]:
+        arm = row.to_arm(arm_id, inputs)
+        for name in row.frozen:
+            if before is not None:
+                arm["properties"].pop(name, None)
+                if name in before["properties"]:
+                    arm["properties"][name] = before["properties"][name]
+        rules.check_write(contents, arm, lambda: self._principals(contents))
+        if row.arm_type == "Microsoft.KeyVault/vaults/secrets":
+            rules.check_secret(str(inputs["properties"].get("value") or ""))
+        given = Assigned(self.tenant_id, lambda: free_port(contents), lambda i: _identity(contents, i))
+        arm["properties"] |= row.computed(arm_id, arm, before, given)
+        identity = arm.get("identity")
+        if isinstance(identity, dict) and identity.get("userAssignedIdentities"):
+            found = {i: dict(_identity(contents, i) or {}) for i in identity["userAssignedIdentities"]}
+            arm["identity"] = identity | {"userAssignedIdentities": found}
+        self._add_fqdn(arm, contents)
+        return arm
+
+    def _add_fqdn(self, arm: dict[str, Any], contents: Contents) -> None:
+        properties = arm["properties"]
+        ingress = (properties.get("configuration") or {}).get("ingress")
+        if arm["type"] != "Microsoft.App/containerApps" or not ingress:
+            return
+        environment = contents.get(properties.get("managedEnvironmentId") or properties.get("environmentId"))
+        assert environment is not None
+        internal = "" if ingress.get("external") else "internal."
+        fqdn = f"{arm['name']}.{internal}{environment['properties']['defaultDomain']}"
+        properties["configuration"] = properties["configuration"] | {"ingress": ingress | {"fqdn": fqdn}}
+        properties["latestRevisionFqdn"] = fqdn.replace(arm["name"], properties["latestRevisionName"], 1)
+
+    def _bring_up(
+        self,
+        token: str,
+        arm: dict[str, Any],
+        inputs: Mapping[str, Any],
+        before: dict[str, Any] | None,
+        fault: str | None,
+    ) -> dict[str, Any]:
+        """The real thing behind a resource; then the resource as it is in the store."""
+        if token == "azure-native:keyvault:Secret":
+            arm = self._write_secret(arm, inputs)
+        client.ensure_supervisor(self.state)
+        if fault == "partial":
+            raise PartialCreate(FAULTS["partial"](arm["id"]), self._finish(arm, "Failed"))
+        row = TYPES[token]
+        recorded = token.endswith(":Configuration") and recorded_only(arm["name"])
+        if row.process and not recorded:
+            answer = client.reconcile(self.state, [arm["id"]])
+            outcome = answer["resources"].get(owner_of(arm["id"]), {"state": "ready"})
+            if outcome["state"] != "ready":
+                self._fail(row, arm, before, AzureError(outcome["status"], outcome["code"], outcome["error"]))
+        return self._finish(arm, "Succeeded")
+
+    def _fail(self, row: Row, arm: dict[str, Any], before: dict[str, Any] | None, error: AzureError) -> None:
+        """A child that its server refused is not there; an app or server that does not run exists and has failed."""
+        nested = server_of(arm["id"]) not in (None, arm["id"].lower())
+        if nested:
+            with self.store.transaction() as contents:
+                contents.put(before) if before is not None else contents.remove(arm["id"])
+            client.reconcile(self.state)
+            raise error
+        arm = self._finish(arm, "Failed")
+        raise error if before is not None else PartialCreate(error, arm)
+
+    def _finish(self, arm: dict[str, Any], state: str) -> dict[str, Any]:
+        if "provisioningState" in arm["properties"]:
+            arm["properties"]["provisioningState"] = state
+        if arm["type"] == "Microsoft.App/containerApps" and state == "Succeeded":
+            arm["properties"]["latestReadyRevisionName"] = arm["properties"]["latestRevisionName"]
+        with self.store.transaction() as contents:
+            if contents.get(arm["id"]) is not None:
+                contents.put(arm)
+        return arm
+
+    def _write_secret(self, arm: dict[str, Any], inputs: Mapping[str, Any]) -> dict[str, Any]:
+        vault_id, _, name = arm["id"].rpartition("/secrets/")
+        vault = self.store.read().get(vault_id)
+        assert vault is not None
+        data, value = VaultData(self.state, vault["name"]), inputs["properties"].get("value")
+        present = data.secret(name)
+        if present is None or (value is not None and present["value"] != value):
+            content_type = inputs["properties"].get("contentType")
+            present = data.set_secret(name, str(value or ""), content_type=content_type, tags=inputs.get("tags"))
+        uri = f"{vault['properties']['vaultUri']}secrets/{name}"
+        arm["properties"] |= {"secretUri": uri, "secretUriWithVersion": f"{uri}/{present['version']}"}
+        return arm
+
+    def _delete_vault_data(self, gone: list[dict[str, Any]]) -> None:
+        for arm in gone:
+            if arm["type"] == "Microsoft.KeyVault/vaults":
+                VaultData(self.state, arm["name"]).clear()
+            elif arm["type"] == "Microsoft.KeyVault/vaults/secrets":
+                vault = arm["id"].rpartition("/secrets/")[0].rsplit("/", 1)[1]
+                VaultData(self.state, vault).delete("secrets", arm["name"])
+
+    def _end_supervisor(self) -> None:
+        if client.is_running(self.state):
+            client.reconcile(self.state)
+            client.wait_until_ended(self.state)
+
+    @contextmanager
+    def _one_write_at_a_time(self, arm_id: str) -> Generator[None]:
+        server = server_of(arm_id)
+        if server is None:
+            yield
+            return
+        began = time.monotonic()
+        with self.store.transaction() as contents:
+            if contents.holder(server) is not None:
+                name = server.rsplit("/", 1)[1]
+                message = f"Cannot complete operation while server '{name}' is busy processing another operation."
+                raise AzureError(409, "ServerIsBusy", message)
+            contents.hold(server)
+        try:
+            yield
+            time.sleep(max(0.0, SERVER_WRITE_SECONDS - (time.monotonic() - began)))
+        finally:
+            with self.store.transaction() as contents:
+                contents.release(server)
+
+    def _fault(self, operation: str, token: str, arm_id: str) -> str | None:
+        """Raise the fault that is asked for; a throttled call is tried again, as the SDKs do. Returns "partial"."""
+        for _ in range(THROTTLED_ATTEMPTS):
+            fault = take_fault(self.state, operation, token, arm_id)
+            if fault is None or fault == "partial":
+                return fault
+            if fault != "throttled":
+                raise FAULTS[fault](arm_id)
+            time.sleep(THROTTLED_PAUSE_SECONDS)
+        raise FAULTS["throttled"](arm_id)
+
+    def _principals(self, contents: Contents) -> set[str]:
+        identities = contents.of_type("Microsoft.ManagedIdentity/userAssignedIdentities")
+        users = {user.object_id for tenant in load_world().entra.tenants for user in tenant.users}
+        return {arm["properties"]["principalId"] for arm in identities} | users | {DEPLOYER_OBJECT_ID}
+
+
+def free_port(contents: Contents) -> int:
+    """A loopback port that no resource was given and nobody listens on."""
+    taken = contents.ports()
+    for _ in range(2000):
+        port = random.randint(FIRST_PORT, LAST_PORT)
+        if port in taken:
+            continue
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+                return port
+            except OSError:
+                continue
+    raise AzureError(500, "NoPortLeft", f"no loopback port between {FIRST_PORT} and {LAST_PORT} is free")
+
+
+def _identity(contents: Contents, arm_id: str) -> Mapping[str, str] | None:
+    arm = contents.get(arm_id)
+    if arm is None:
+        return None
+    return {"principalId": arm["properties"]["principalId"], "clientId": arm["properties"]["clientId"]}

@@ -1,0 +1,212 @@
+"""What Resource Manager refuses beyond the shape of one body: names, references, sizes, ranges, scopes, use by others.
+
+Owns rules as functions over the store's contents and one ARM body; each raises `AzureError` with the code that Azure
+gives. Where an Azure feature is not emulated, asking for it is refused here, so that nothing is silently ignored.
+"""
+
+import ipaddress
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, cast
+
+from emulators.azure.bags import leaves
+from emulators.azure.errors import AzureError
+from emulators.azure.roles import ROLES, role_id
+from emulators.azure.store import Contents
+from schemas.vocabulary import AZURE_REGIONS
+
+MAXIMUM_VARIABLE_BYTES = 32 * 1024
+MAXIMUM_SECRET_BYTES = 25 * 1024
+REGIONS = frozenset(region for regions in AZURE_REGIONS.values() for region in regions)
+
+NAMES: dict[str, str] = {
+    "microsoft.resources/resourcegroups": r"[-\w.()]{0,89}[-\w()]",
+    "microsoft.network/virtualnetworks": r"[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,62}[A-Za-z0-9_])",
+    "microsoft.network/virtualnetworks/subnets": r"[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,78}[A-Za-z0-9_])?",
+    "microsoft.network/privateendpoints": r"[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,62}[A-Za-z0-9_])",
+    "microsoft.network/privatednszones": r"[a-z0-9-]+(?:\.[a-z0-9-]+)+",
+    "microsoft.managedidentity/userassignedidentities": r"[A-Za-z0-9][A-Za-z0-9_-]{2,127}",
+    "microsoft.authorization/roleassignments": r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}",
+    "microsoft.keyvault/vaults": r"[A-Za-z](?!.*--)[A-Za-z0-9-]{1,22}[A-Za-z0-9]",
+    "microsoft.keyvault/vaults/secrets": r"[A-Za-z0-9-]{1,127}",
+    "microsoft.operationalinsights/workspaces": r"[A-Za-z0-9][A-Za-z0-9-]{2,61}[A-Za-z0-9]",
+    "microsoft.dbforpostgresql/flexibleservers": r"[a-z0-9][a-z0-9-]{1,61}[a-z0-9]",
+    "microsoft.dbforpostgresql/flexibleservers/databases": r"[A-Za-z][A-Za-z0-9_-]{0,62}",
+    "microsoft.app/managedenvironments": r"[A-Za-z](?!.*--)[A-Za-z0-9-]{1,58}[A-Za-z0-9]",
+    "microsoft.app/containerapps": r"[a-z](?!.*--)[a-z0-9-]{0,30}[a-z0-9]",
+}
+
+
+def check_write(contents: Contents, arm: Mapping[str, Any], principals: Callable[[], set[str]]) -> None:
+    """All rules of one PUT. `principals` are the object ids that the tenant knows."""
+    pattern = NAMES.get(arm["type"].lower())
+    if pattern and not re.fullmatch(pattern, arm["name"]):
+        raise AzureError(400, "InvalidResourceName", f"the name '{arm['name']}' does not match {pattern}")
+    _location(contents, arm)
+    for reference in references(arm):
+        if contents.get(reference) is None and "/roledefinitions/" not in reference.lower():
+            raise AzureError(404, "ResourceNotFound", f"'{arm['name']}' refers to {reference}, which does not exist")
+    rule = _BY_TYPE.get(arm["type"].lower())
+    if rule is _role_assignment:
+        _role_assignment(contents, arm, principals)
+    elif rule is not None:
+        rule(contents, arm)
+
+
+def check_delete(contents: Contents, arm: Mapping[str, Any]) -> None:
+    """Azure keeps a subnet, network, zone or environment that others use."""
+    kind, key = arm["type"].lower(), arm["id"].lower()
+    if kind in (
+        "microsoft.network/virtualnetworks/subnets",
+        "microsoft.network/virtualnetworks",
+        "microsoft.app/managedenvironments",
+    ):
+        for other in contents.resources.values():
+            if other["id"].lower() == key or other["type"].lower() == "microsoft.network/privatednszones/virtualnetworklinks":
+                continue
+            if any((r.lower() + "/").startswith(key + "/") for r in references(other)):
+                raise AzureError(409, "ResourceInUse", f"'{arm['name']}' is in use by {other['id']}")
+    if kind == "microsoft.network/privatednszones" and contents.below(arm["id"]):
+        raise AzureError(409, "CannotDeleteResource", f"the zone '{arm['name']}' still has links to virtual networks")
+
+
+def references(arm: Mapping[str, Any]) -> Iterator[str]:
+    """The ids of other resources that a body names."""
+    own = arm["id"].lower()
+    identity = cast(dict[str, Any], arm.get("identity") or {})
+    yield from cast(dict[str, Any], identity.get("userAssignedIdentities") or {})
+    properties = {k: v for k, v in arm["properties"].items() if k not in ("networkInterfaces", "scope")}
+    for _, value in leaves(properties):
+        if isinstance(value, str) and re.match(r"/subscriptions/[^/]+/resourcegroups/", value, re.IGNORECASE):
+            if value.lower() != own:
+                yield value
+
+
+# --- one type each ----------------------------------------------------------------------------------------------
+
+
+def _location(contents: Contents, arm: Mapping[str, Any]) -> None:
+    row, location = contents.row(arm), arm.get("location")
+    if row.located and location not in REGIONS:
+        raise AzureError(400, "LocationNotAvailableForResourceType", f"expected an Azure region, got '{location}'")
+
+
+def _virtual_network(contents: Contents, arm: Mapping[str, Any]) -> None:
+    if arm["properties"].get("subnets"):
+        raise AzureError(501, "NotEmulated", "subnets inside a virtual network: declare network:Subnet resources")
+    _prefixes(arm["properties"].get("addressSpace", {}).get("addressPrefixes") or [])
+
+
+def _subnet(contents: Contents, arm: Mapping[str, Any]) -> None:
+    network = contents.get(arm["id"].rsplit("/subnets/", 1)[0]) or {}
+    space = _prefixes(network["properties"].get("addressSpace", {}).get("addressPrefixes") or [])
+    for mine in _subnet_ranges(arm):
+        if not any(mine.subnet_of(range_) for range_ in space):
+            raise AzureError(400, "NetcfgInvalidSubnet", f"subnet range {mine} is outside the virtual network's")
+        for other in contents.of_type(arm["type"]):
+            if other["id"].lower() != arm["id"].lower() and other["id"].lower().startswith(network["id"].lower() + "/"):
+                for theirs in _subnet_ranges(other):
+                    if mine.overlaps(theirs):
+                        raise AzureError(400, "NetcfgSubnetRangesOverlap", f"{mine} overlaps with '{other['name']}'")
+
+
+def _subnet_ranges(arm: Mapping[str, Any]) -> list[ipaddress.IPv4Network]:
+    properties = arm["properties"]
+    return _prefixes(properties.get("addressPrefixes") or [properties.get("addressPrefix")])
+
+
+def _prefixes(values: list[Any]) -> list[ipaddress.IPv4Network]:
+    try:
+        return [ipaddress.IPv4Network(value) for value in values]
+    except ValueError as e:
+        raise AzureError(400, "InvalidCIDRNotation", f"expected IPv4 ranges: {e}") from None
+
+
+def _role_assignment(contents: Contents, arm: Mapping[str, Any], principals: Callable[[], set[str]]) -> None:
+    properties = arm["properties"]
+    role, principal = role_id(properties["roleDefinitionId"]), properties["principalId"]
+    if role not in ROLES:
+        raise AzureError(404, "RoleDefinitionDoesNotExist", f"no built-in role of this cloud has the id '{role}'")
+    if principal not in principals():
+        raise AzureError(400, "PrincipalNotFound", f"principal {principal} does not exist in the directory")
+    scope = arm["id"].rsplit("/providers/", 1)[0].lower()
+    for other in contents.of_type(arm["type"]):
+        same = other["properties"]["principalId"] == principal and role_id(other["properties"]["roleDefinitionId"]) == role
+        if same and other["id"].lower() != arm["id"].lower() and other["id"].rsplit("/providers/", 1)[0].lower() == scope:
+            raise AzureError(409, "RoleAssignmentExists", f"the role assignment already exists: {other['name']}")
+
+
+def check_secret(value: str) -> None:
+    if len(value.encode()) > MAXIMUM_SECRET_BYTES:
+        raise AzureError(400, "BadParameter", "the value of a secret may hold 25 KB at most")
+
+
+def _server(contents: Contents, arm: Mapping[str, Any]) -> None:
+    properties = arm["properties"]
+    login = properties.get("authConfig", {})
+    if login.get("passwordAuth", "Enabled") == "Enabled" and not properties.get("administratorLogin"):
+        raise AzureError(400, "InvalidParameterValue", "administratorLogin is required while password login is on")
+    if properties.get("highAvailability", {}).get("mode", "Disabled") not in ("Disabled", None):
+        if arm.get("sku", {}).get("tier") == "Burstable":
+            raise AzureError(400, "HANotSupportedForBurstable", "high availability needs another tier than Burstable")
+
+
+def _administrator(contents: Contents, arm: Mapping[str, Any]) -> None:
+    server = contents.get(arm["id"].rsplit("/administrators/", 1)[0]) or {}
+    if server["properties"].get("authConfig", {}).get("activeDirectoryAuth") != "Enabled":
+        raise AzureError(400, "AadAuthNotEnabled", "Microsoft Entra login is not enabled on this server")
+    if not arm["properties"].get("principalName"):
+        raise AzureError(400, "InvalidParameterValue", "principalName is required")
+
+
+def _environment(contents: Contents, arm: Mapping[str, Any]) -> None:
+    subnet_id = arm["properties"].get("vnetConfiguration", {}).get("infrastructureSubnetId")
+    if not subnet_id:
+        return
+    subnet = contents.get(subnet_id) or {}
+    delegated = [d.get("serviceName") for d in subnet["properties"].get("delegations") or []]
+    if "Microsoft.App/environments" not in delegated:
+        raise AzureError(400, "ManagedEnvironmentInvalidSubnet", "the subnet is not delegated to Microsoft.App/environments")
+    if any(r.prefixlen > 27 for r in _subnet_ranges(subnet)):
+        raise AzureError(400, "ManagedEnvironmentInvalidSubnetSize", "the subnet must be /27 or larger")
+
+
+def _app(contents: Contents, arm: Mapping[str, Any]) -> None:
+    properties = arm["properties"]
+    template = properties.get("template") or {}
+    environment = contents.get(properties.get("managedEnvironmentId") or properties.get("environmentId") or "")
+    if environment is None:
+        raise AzureError(400, "InvalidParameterValueInContainerTemplate", "managedEnvironmentId is required")
+    if environment["location"] != arm["location"]:
+        raise AzureError(400, "LocationMismatch", f"expected the environment's location, {environment['location']}")
+    if len(template.get("containers") or []) != 1:
+        raise AzureError(501, "NotEmulated", "a container app runs exactly one container here")
+    if template.get("volumes") or template.get("serviceBinds") or (properties.get("configuration") or {}).get("dapr"):
+        raise AzureError(501, "NotEmulated", "volumes, service binds and Dapr")
+    for container in [*template["containers"], *(template.get("initContainers") or [])]:
+        if not container.get("image") or not container.get("name"):
+            raise AzureError(400, "ContainerAppInvalidTemplate", "a container needs a name and an image")
+        for variable in container.get("env") or []:
+            if variable.get("secretRef"):
+                raise AzureError(501, "NotEmulated", "secretRef: secrets are read from the vault by identity")
+            if len(str(variable.get("value") or "").encode()) > MAXIMUM_VARIABLE_BYTES:
+                raise AzureError(
+                    400, "ContainerAppInvalidEnvVar", f"environment variable {variable.get('name')} is over 32 KiB"
+                )
+    assigned = {i.lower() for i in (arm.get("identity") or {}).get("userAssignedIdentities") or {}}
+    for setting in (properties.get("configuration") or {}).get("identitySettings") or []:
+        if setting["identity"].lower() not in assigned:
+            raise AzureError(400, "InvalidIdentitySettings", f"{setting['identity']} is not assigned to the app")
+        if setting.get("lifecycle", "All") not in ("Init", "Main", "None", "All"):
+            raise AzureError(400, "InvalidIdentitySettings", "expected the life cycle Init, Main, None or All")
+
+
+_BY_TYPE: dict[str, Callable[..., None]] = {
+    "microsoft.network/virtualnetworks": _virtual_network,
+    "microsoft.network/virtualnetworks/subnets": _subnet,
+    "microsoft.authorization/roleassignments": _role_assignment,
+    "microsoft.dbforpostgresql/flexibleservers": _server,
+    "microsoft.dbforpostgresql/flexibleservers/administrators": _administrator,
+    "microsoft.app/managedenvironments": _environment,
+    "microsoft.app/containerapps": _app,
+}

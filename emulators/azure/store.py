@@ -1,0 +1,124 @@
+"""The store: every resource of the emulated cloud as ARM JSON, in one file on disk under a lock.
+
+Owns `azure/resources.json` (0600) of the state folder: readable and editable by hand, which is how drift is made.
+Writes are atomic (a new file renamed over the old one) and happen only in `Store.transaction()`, under an exclusive
+lock of `azure/lock` that ends with the process that holds it.
+"""
+
+import fcntl
+import json
+import os
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from emulators import tls
+from emulators.azure.arm import BY_ARM_TYPE, Row
+
+FIRST_PORT, LAST_PORT = 20000, 29999
+"""Below the range from which Linux takes ports for outgoing connections (32768 up)."""
+
+
+@dataclass
+class Contents:
+    """One version of the store. Ids are compared without case, as Resource Manager does."""
+
+    resources: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
+    operations: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
+    """Writes under way on a server that takes one at a time: server id -> holder {pid, create_time}."""
+
+    def get(self, arm_id: str) -> dict[str, Any] | None:
+        return self.resources.get(arm_id.lower())
+
+    def put(self, arm: Mapping[str, Any]) -> None:
+        self.resources[arm["id"].lower()] = dict(arm)
+
+    def remove(self, arm_id: str) -> None:
+        self.resources.pop(arm_id.lower(), None)
+
+    def of_type(self, arm_type: str) -> Iterator[dict[str, Any]]:
+        wanted = arm_type.lower()
+        return (arm for arm in self.resources.values() if arm["type"].lower() == wanted)
+
+    def below(self, arm_id: str) -> list[dict[str, Any]]:
+        """What is nested in a resource or lies in a group, and what is assigned at its scope."""
+        prefix = arm_id.lower() + "/"
+        return [arm for key, arm in self.resources.items() if key.startswith(prefix)]
+
+    def row(self, arm: Mapping[str, Any]) -> Row:
+        return BY_ARM_TYPE[arm["type"].lower()]
+
+    @property
+    def has_processes(self) -> bool:
+        return any(self.row(arm).process for arm in self.resources.values())
+
+    def ports(self) -> set[int]:
+        """Loopback ports that resources were given."""
+        taken: set[int] = set()
+        for arm in self.resources.values():
+            for key in ("vaultUri", "fullyQualifiedDomainName"):
+                value = arm["properties"].get(key)
+                if isinstance(value, str) and value.rstrip("/").rpartition(":")[2].isdigit():
+                    taken.add(int(value.rstrip("/").rpartition(":")[2]))
+        return taken
+
+    def holder(self, server_id: str) -> dict[str, Any] | None:
+        """Who writes to a server now; a holder that died holds nothing."""
+        holder = self.operations.get(server_id.lower())
+        return holder if holder and _alive(holder) else None
+
+    def hold(self, server_id: str) -> None:
+        me = psutil.Process()
+        self.operations[server_id.lower()] = {"pid": me.pid, "create_time": me.create_time()}
+
+    def release(self, server_id: str) -> None:
+        self.operations.pop(server_id.lower(), None)
+
+
+class Store:
+    """The store of one state folder."""
+
+    def __init__(self, state: Path) -> None:
+        self.state = state
+        self.folder = state / "azure"
+        self.file = self.folder / "resources.json"
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    def read(self) -> Contents:
+        """The present version; no lock is needed, because versions replace one another whole."""
+        try:
+            document = json.loads(self.file.read_bytes())
+        except FileNotFoundError:
+            return Contents()
+        return Contents(document["resources"], document.get("operations", {}))
+
+    @contextmanager
+    def transaction(self) -> Generator[Contents]:
+        """Read, change, write: nobody else does so meanwhile. Nothing is written if the block raises."""
+        with locked(self.folder / "lock"):
+            contents = self.read()
+            yield contents
+            document = {"version": 1, "resources": contents.resources, "operations": contents.operations}
+            tls.write_private(self.file, json.dumps(document, indent=1, sort_keys=True).encode())
+
+
+@contextmanager
+def locked(path: Path) -> Generator[None]:
+    """An exclusive lock between processes and threads, which the kernel drops with its holder."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _alive(holder: Mapping[str, Any]) -> bool:
+    try:
+        return psutil.Process(holder["pid"]).create_time() == holder["create_time"]
+    except psutil.Error:
+        return False

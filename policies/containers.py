@@ -1,0 +1,44 @@
+"""Containers run an image by digest, and init's identity is used by init containers only.
+
+Also owns how the other policies read a container app's template: containers, and their environments.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from policies.judging import Subject, each, known, policy
+
+BY_DIGEST = re.compile(r"@sha256:[0-9a-f]{64}$")
+LIFECYCLES = frozenset({"Init", "Main"})
+
+
+def containers(subject: Subject) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Name and properties of each container and init container."""
+    for kind in ("initContainers", "containers"):
+        for container in subject.items("template", kind):
+            yield str(known(container, "name")), container
+
+
+def environments(subject: Subject) -> Iterator[tuple[str, dict[str, str]]]:
+    """Name and literal variables of each container; values that are unknown yet are left out."""
+    for name, container in containers(subject):
+        variables = {str(known(v, "name")): known(v, "value") for v in each(known(container, "env"))}
+        yield name, {key: str(value) for key, value in variables.items() if value is not None}
+
+
+def judge(subject: Subject) -> Iterator[str]:
+    if subject.type != "app:ContainerApp":
+        return
+    for name, container in containers(subject):
+        image = known(container, "image")
+        if image is not None and not BY_DIGEST.search(str(image)):
+            yield f"{name}: image: expected one by digest (@sha256:...), got {image}"
+    for setting in subject.items("configuration", "identitySettings"):
+        if (lifecycle := known(setting, "lifecycle")) not in LIFECYCLES:
+            yield f"configuration.identitySettings: expected life cycle Init or Main, got {lifecycle}"
+    if not any(True for _ in subject.items("configuration", "identitySettings")):
+        yield "configuration.identitySettings: expected a life cycle for each identity, got none"
+
+
+POLICY = policy("containers", "Images are named by digest; an identity belongs to one phase of a container app.", judge)

@@ -1,0 +1,25 @@
+"""The list of policies, by concern."""
+
+from pulumi_policy import Policy
+
+from policies import (
+    azure_only,
+    containers,
+    database_login,
+    locations,
+    public_access,
+    secret_references,
+    tags,
+    transport,
+)
+
+POLICIES: list[Policy] = [
+    locations.POLICY,
+    tags.POLICY,
+    public_access.POLICY,
+    transport.POLICY,
+    database_login.POLICY,
+    secret_references.POLICY,
+    containers.POLICY,
+    azure_only.POLICY,
+]

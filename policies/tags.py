@@ -1,0 +1,44 @@
+"""Every resource that takes tags says whose it is: application, geography, stage, and that Pulumi manages it."""
+
+from collections.abc import Iterator
+
+from policies.judging import Subject, policy
+from schemas.stack_config import PROJECT
+
+GEOGRAPHY = "geography"
+
+TAGGED = frozenset(
+    {
+        "app:ContainerApp",
+        "app:ManagedEnvironment",
+        "dbforpostgresql:Server",
+        "keyvault:Secret",
+        "keyvault:Vault",
+        "managedidentity:UserAssignedIdentity",
+        "network:PrivateEndpoint",
+        "network:VirtualNetwork",
+        "operationalinsights:Workspace",
+        "privatedns:PrivateZone",
+        "privatedns:VirtualNetworkLink",
+        "resources:ResourceGroup",
+    }
+)
+
+
+def judge(subject: Subject) -> Iterator[str]:
+    if subject.type not in TAGGED:
+        return
+    settings = subject.settings
+    expected = {
+        "application": frozenset({PROJECT}),
+        GEOGRAPHY: frozenset(settings.allowed_regions),
+        "stage": frozenset({settings.stage}),
+        "managed-by": frozenset({"pulumi"}),
+    }
+    for tag, allowed in expected.items():
+        if (got := subject.get("tags", tag)) not in allowed:
+            wanted = " or ".join(sorted(str(a) for a in allowed)) or "a configured value"
+            yield f"tags.{tag}: expected {wanted}, got {got or 'nothing'}"
+
+
+POLICY = policy("tags", "Resources carry application, geography, stage and managed-by.", judge)

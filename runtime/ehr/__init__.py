@@ -1,0 +1,1 @@
+"""Speaking to an EHR's SMART server: discovery, client authentication, tokens. Beyond SMART: `writeback/`."""

@@ -1,0 +1,270 @@
+"""The pages of a first sign-in: the launching window waits, the sign-in window goes to Entra and back.
+
+`/identity/wait` and `/identity/wait/state` belong to the launching window (in the EHR's frame); `/identity/sign-in`,
+`/callback`, `/link` and `/done` to the sign-in window (top level: Entra refuses to be framed). `pending.py` draws how
+the two are bound.
+"""
+
+import hashlib
+import hmac
+from urllib.parse import parse_qsl
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.routing import BaseRoute, Route
+
+from runtime.audit import Action, AuditRow
+from runtime.bootstrap import Services, services_of
+from runtime.configuration import Served
+from runtime.cookies import cookie_name, drop_cookie, read_cookie, set_cookie
+from runtime.errors import Refusal
+from runtime.identity import entra, pending, refusals
+from runtime.identity.links import conflict, link
+from runtime.identity.pending import PendingSignIn, SignedIn
+from runtime.launch.arrival import enter_as_provider
+from runtime.launch.model import ProviderLaunch
+from runtime.logs import log
+from runtime.pages.rendering import page, refusal_page
+
+MAXIMUM_FORM = 4096
+_BY_CODE = {r.code: r for r in vars(refusals).values() if isinstance(r, Refusal)}
+
+
+def routes() -> list[BaseRoute]:
+    return [
+        Route("/identity/wait", wait),
+        Route("/identity/wait/state", wait_state),
+        Route("/identity/sign-in", sign_in_elsewhere),
+        Route("/identity/sign-in", sign_in, methods=["POST"]),
+        Route("/identity/callback", callback),
+        Route("/identity/link", ask),
+        Route("/identity/link", answer, methods=["POST"]),
+        Route("/identity/done", done),
+    ]
+
+
+# --- the launching window ---------------------------------------------------------------------------------------
+
+
+async def wait(request: Request) -> Response:
+    """The page with the sign-in button; once confirmed, on to the visit."""
+    services = services_of(request)
+    found = await pending.of_window(services, _cookie(request, pending.WINDOW_COOKIE))
+    served = _served(services, found)
+    if found is None or served is None:
+        return refusal_page(refusals.SIGN_IN_EXPIRED)
+    if found.state == "confirmed":
+        return await _take(services, request, found, served)
+    return page(
+        "identity_wait.html",
+        frame_of=served.connection,
+        form_action=("'self'", "https:"),  # the sign-in window is redirected on, to Entra and wherever it federates
+        ehr_user=found.ehr_user,
+        organization=served.organization.name,
+        ticket=await pending.new_ticket(services, found),
+        refusal=_BY_CODE.get(found.refusal_code or ""),
+    )
+
+
+async def wait_state(request: Request) -> Response:
+    """What the waiting page asks for: `waiting`, `refused`, `confirmed` or `gone`."""
+    found = await pending.of_window(services_of(request), _cookie(request, pending.WINDOW_COOKIE))
+    if found is None:
+        return JSONResponse({"state": "gone"})
+    if found.state == "confirmed":
+        return JSONResponse({"state": "confirmed"})
+    return JSONResponse({"state": "refused" if found.refusal_code else "waiting"})
+
+
+async def _take(services: Services, request: Request, found: PendingSignIn, served: Served) -> Response:
+    signed_in = await pending.signed_in_account(services, found)
+    if signed_in is None or not await pending.finish(services, found):
+        return refusal_page(refusals.SIGN_IN_EXPIRED, frame_of=served.connection)
+    entered = await _link(services, found, signed_in) or await enter_as_provider(
+        services, request, _completed(found.launch, signed_in)
+    )
+    if isinstance(entered, Refusal):
+        _log_refused(found, entered)
+        entered = refusal_page(entered, frame_of=served.connection)
+    drop_cookie(entered, cookie_name(services.settings, pending.WINDOW_COOKIE))
+    return entered
+
+
+async def _link(services: Services, found: PendingSignIn, signed_in: SignedIn) -> Refusal | None:
+    launch = found.launch
+    async with services.database.transaction() as connection:
+        refusal = await link(connection, launch.ehr_user_hash, launch.connection_id, signed_in.account)
+        action = Action.LINK_REFUSED if refusal else Action.LINKED
+        detail = refusal.code if refusal else None
+        await services.audit.record(
+            connection,
+            AuditRow(action, launch.organization_id, launch.connection_id, launch.ehr_user_hash, None, detail),
+        )
+    return refusal
+
+
+def _completed(launch: ProviderLaunch, signed_in: SignedIn) -> ProviderLaunch:
+    from dataclasses import replace
+
+    return replace(launch, tenant_id=signed_in.account.tenant_id, object_id=signed_in.account.object_id)
+
+
+# --- the sign-in window -----------------------------------------------------------------------------------------
+
+
+async def sign_in_elsewhere(_: Request) -> Response:
+    """A link to the sign-in, pasted or sent: nobody signs in by one."""
+    return refusal_page(refusals.TICKET_ELSEWHERE)
+
+
+async def sign_in(request: Request) -> Response:
+    """The ticket arrives from the launching window, in the same browser, and is used up."""
+    services = services_of(request)
+    if not from_our_page(request):
+        return refusal_page(refusals.TICKET_ELSEWHERE)
+    opened = await pending.open_ticket(services, (await _form(request)).get("ticket", ""))
+    if opened is None:
+        return refusal_page(refusals.TICKET_USED)
+    found, cookie = opened
+    served = _served(services, found)
+    if served is None:
+        return refusal_page(refusals.SIGN_IN_EXPIRED)
+    flow = await entra.begin(services, served.organization.tenant_id)
+    if isinstance(flow, Refusal):
+        return await _refused(services, found, flow)
+    await pending.keep_flow(services, found, flow)
+    response = RedirectResponse(flow["auth_uri"], 303)
+    set_cookie(response, cookie_name(services.settings, pending.SIGN_IN_COOKIE), cookie, pending.SECONDS)
+    return response
+
+
+async def callback(request: Request) -> Response:
+    """Entra's answer, for the window that went there, once."""
+    services = services_of(request)
+    found = await pending.of_sign_in(services, _cookie(request, pending.SIGN_IN_COOKIE), "opened")
+    served = _served(services, found)
+    if found is None or served is None:
+        return refusal_page(refusals.STATE_MISMATCH)
+    flow = await pending.take_flow(services, found)
+    if flow is None:
+        return refusal_page(refusals.STATE_MISMATCH)
+    signed_in = await entra.finish(services, served.organization.tenant_id, flow, dict(request.query_params))
+    if isinstance(signed_in, Refusal):
+        return await _refused(services, found, signed_in)
+    launch = found.launch
+    async with services.database.transaction() as connection:
+        stands = await conflict(connection, launch.ehr_user_hash, launch.connection_id, signed_in.account)
+    if stands:
+        return await _refused(services, found, stands)
+    if not await pending.keep_account(services, found, signed_in):
+        return refusal_page(refusals.STATE_MISMATCH)
+    return RedirectResponse("/identity/link", 303)
+
+
+async def ask(request: Request) -> Response:
+    """The page that names both accounts."""
+    services = services_of(request)
+    cookie = _cookie(request, pending.SIGN_IN_COOKIE)
+    found = await pending.of_sign_in(services, cookie, "signed-in")
+    served = _served(services, found)
+    signed_in = await pending.signed_in_account(services, found) if found else None
+    if cookie is None or found is None or served is None or signed_in is None:
+        return refusal_page(refusals.SIGN_IN_EXPIRED)
+    return page(
+        "identity_link.html",
+        organization=served.organization.name,
+        ehr_user=found.ehr_user,
+        account_name=signed_in.name or "Microsoft account",
+        account_address=signed_in.address,
+        confirmation=confirmation(cookie),
+    )
+
+
+async def answer(request: Request) -> Response:
+    """Yes or no."""
+    services = services_of(request)
+    cookie = _cookie(request, pending.SIGN_IN_COOKIE)
+    found = await pending.of_sign_in(services, cookie, "signed-in")
+    if cookie is None or found is None:
+        return refusal_page(refusals.SIGN_IN_EXPIRED)
+    form = await _form(request)
+    if not hmac.compare_digest(form.get("confirmation", "").encode(), confirmation(cookie).encode()):
+        return refusal_page(refusals.CONFIRMATION_WRONG)
+    linked = form.get("decision") == "link" and await pending.confirm(services, found)
+    if not linked:
+        await pending.refuse(services, found, None)
+    response = RedirectResponse("/identity/done?linked=" + ("yes" if linked else "no"), 303)
+    drop_cookie(response, cookie_name(services.settings, pending.SIGN_IN_COOKIE))
+    return response
+
+
+async def done(request: Request) -> Response:
+    return page("identity_done.html", linked=request.query_params.get("linked") == "yes")
+
+
+def confirmation(cookie: str) -> str:
+    """What the confirmation's form carries: known to the page, not to other sites that could send the form."""
+    return hashlib.sha256(b"confirmation/1:" + cookie.encode()).hexdigest()
+
+
+def from_our_page(request: Request) -> bool:
+    """Whether a page of ours, in this browser, sent this request (Fetch Metadata; else the Origin header)."""
+    site = request.headers.get("sec-fetch-site")
+    if site is not None:
+        return site == "same-origin"
+    return request.headers.get("origin") == services_of(request).settings.public_url
+
+
+# --- shared -----------------------------------------------------------------------------------------------------
+
+
+async def _refused(services: Services, found: PendingSignIn, refusal: Refusal) -> Response:
+    """Shown here, and in the launching window, which offers another try."""
+    _log_refused(found, refusal)
+    await pending.refuse(services, found, refusal)
+    async with services.database.transaction() as connection:
+        launch = found.launch
+        await services.audit.record(
+            connection,
+            AuditRow(
+                Action.LINK_REFUSED,
+                launch.organization_id,
+                launch.connection_id,
+                launch.ehr_user_hash,
+                detail=refusal.code,
+            ),
+        )
+    response = refusal_page(refusal)
+    drop_cookie(response, cookie_name(services.settings, pending.SIGN_IN_COOKIE))
+    return response
+
+
+def _log_refused(found: PendingSignIn, refusal: Refusal) -> None:
+    log.warning(
+        "sign-in refused",
+        organization=found.launch.organization_id,
+        connection=found.launch.connection_id,
+        code=refusal.code,
+        reason=refusal.reason or None,
+    )
+
+
+def _served(services: Services, found: PendingSignIn | None) -> Served | None:
+    return services.configuration.connection(found.launch.connection_id) if found else None
+
+
+def _cookie(request: Request, purpose: str) -> str | None:
+    return read_cookie(request, cookie_name(services_of(request).settings, purpose))
+
+
+async def _form(request: Request) -> dict[str, str]:
+    """A small form; anything else is empty."""
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MAXIMUM_FORM:
+            return {}
+    try:
+        return dict(parse_qsl(body.decode("utf-8"), max_num_fields=10))
+    except ValueError:
+        return {}

@@ -1,0 +1,90 @@
+"""The init role: everything that must exist before application and worker start. Runs before each replica.
+
+Owns the order, under one advisory lock: database roles, migrations, privileges, geography keys. Each step does nothing
+where its work is done, so any number of replicas may run it.
+"""
+
+import asyncio
+from datetime import UTC, datetime
+from typing import Any
+
+import psycopg
+import stamina
+
+from runtime.database import Connection, connection_parameters
+from runtime.errors import DatabaseUnavailable, StartRefused, Unavailable
+from runtime.grants import apply_grants
+from runtime.http import HttpClients, open_clients
+from runtime.keys import make_absent_keys
+from runtime.logs import log
+from runtime.managed_identity import DATABASE_AUDIENCE, ManagedIdentity
+from runtime.migrations.running import upgrade
+from runtime.settings import Settings
+from runtime.vault import Vault
+
+LOCK = 7_402_118_333_001
+"""Any number that nothing else locks in the database `connector`."""
+
+PATIENCE_SECONDS = 50.0
+"""A fresh role assignment or administrator takes a while to be known everywhere."""
+
+
+async def run_init(settings: Settings) -> None:
+    """Prepare the geography. Raises `StartRefused`, `Unavailable` when patience ends."""
+    http = open_clients(settings.handover.ca_bundle)
+    try:
+        async for attempt in stamina.retry_context(
+            on=Unavailable, attempts=None, timeout=PATIENCE_SECONDS, wait_initial=0.3, wait_max=5.0
+        ):
+            with attempt:
+                await prepare(settings, http)
+    finally:
+        await http.aclose()
+
+
+async def prepare(settings: Settings, http: HttpClients) -> None:
+    """One attempt."""
+    identity = ManagedIdentity(settings.handover.managed_identity_client_id, http.msal)
+    vault = Vault.at(settings.handover.key_vault_url, http, identity)
+    password = {"password": await identity.token(DATABASE_AUDIENCE)}
+    roles = parse_roles(settings.handover.database_roles)
+    parameters = connection_parameters(settings) | password
+    try:
+        async with await _connect(parameters) as lock:
+            await lock.execute("SELECT pg_advisory_lock(%s)", (LOCK,))
+            async with await _connect(connection_parameters(settings, "postgres") | password) as postgres:
+                await create_roles(postgres, roles)
+            await lock.execute("CREATE SCHEMA IF NOT EXISTS connector")
+            await asyncio.to_thread(upgrade, parameters)
+            async with lock.transaction():
+                await apply_grants(lock, frozenset(roles))
+            label = f"{settings.geography}-{settings.stage}"
+            made = await make_absent_keys(vault, datetime.now(UTC), label)
+    except psycopg.OperationalError as e:
+        raise DatabaseUnavailable(f"the database did not answer: {type(e).__name__}") from e
+    for name in made:
+        log.info("key made", name=name)
+    log.info("prepared")
+
+
+def parse_roles(value: str | None) -> dict[str, str]:
+    """Database role to principal id. Raises `StartRefused`."""
+    if not value:
+        raise StartRefused("CONNECTOR_DATABASE_ROLES is absent", "components/ gives it to the init container.")
+    return dict(pair.split("=", 1) for pair in value.split(","))
+
+
+async def create_roles(postgres: Connection, roles: dict[str, str]) -> None:
+    """Roles that managed identities log in to (Azure Database for PostgreSQL, "Manage Microsoft Entra roles")."""
+    for role, principal_id in roles.items():
+        known = await (await postgres.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (role,))).fetchone()
+        if known is None:
+            await postgres.execute(
+                "SELECT pgaadauth_create_principal_with_oid(%s, %s, 'service', false, false)",
+                (role, principal_id),
+            )
+            log.info("role made", name=role)
+
+
+async def _connect(parameters: dict[str, Any]) -> Connection:
+    return await psycopg.AsyncConnection.connect(**parameters, autocommit=True)

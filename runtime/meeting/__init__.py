@@ -1,0 +1,1 @@
+"""The Teams meeting of a visit: made, locked by a lobby, watched by a subscription. Graph's only client is here."""

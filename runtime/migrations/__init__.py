@@ -1,0 +1,1 @@
+"""The database's schema, as alembic revisions of hand-written SQL, and how they are run."""

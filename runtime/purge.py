@@ -1,0 +1,55 @@
+"""Retention: how long each table keeps its rows, as data, and the job that enforces it.
+
+The worker runs `purge` every few minutes. Participants, subscriptions, notifications and write-backs go with their
+visit. Links are kept until unlinked, audit rows for six years (45 CFR 164.316(b)(2)(i)).
+"""
+
+from dataclasses import dataclass
+
+from psycopg import sql
+
+from runtime.audit import Action, AuditRow
+from runtime.bootstrap import Services
+from runtime.logs import log
+
+
+@dataclass(frozen=True)
+class Retention:
+    """Rows of `table` go when `column` is past."""
+
+    table: str
+    column: str
+
+
+RETENTION = (
+    Retention("launch", "expires_at"),
+    Retention("launch_used", "expires_at"),
+    Retention("ticket", "expires_at"),
+    Retention("session", "expires_at"),
+    Retention("visit", "purge_after"),
+)
+WITH_THEIR_VISIT = frozenset({"participant", "subscription", "notification", "write_back"})
+KEPT = frozenset({"ehr_user_link", "audit", "alembic_version"})
+"""`audit` has its own function (`migrations/`), because the worker may not read or delete its rows."""
+AUDIT_DAYS = 6 * 366
+
+
+async def purge(services: Services) -> dict[str, int]:
+    """Delete what is past its time; the number of rows by table. Raises `DatabaseUnavailable`."""
+    gone: dict[str, int] = {}
+    for rule in RETENTION:
+        async with services.database.transaction() as connection:
+            statement = sql.SQL("DELETE FROM {} WHERE {} < now()").format(
+                sql.Identifier("connector", rule.table), sql.Identifier(rule.column)
+            )
+            gone[rule.table] = (await connection.execute(statement)).rowcount
+    async with services.database.transaction() as connection:
+        cursor = await connection.execute("SELECT connector.purge_audit(make_interval(days => %s))", (AUDIT_DAYS,))
+        row = await cursor.fetchone()
+        gone["audit"] = int(row[0]) if row else 0
+        if any(gone.values()):
+            await services.audit.record(connection, AuditRow(Action.PURGED))
+    for table, count in gone.items():
+        if count:
+            log.info("purged", table=table, count=count)
+    return gone

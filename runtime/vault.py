@@ -1,0 +1,94 @@
+"""Key Vault by its REST API (7.4): secrets read by identity, cached; written only by init.
+
+Owns the cache: a secret is read again after five minutes, an absent one after ten seconds, and the last known value
+serves while the vault does not answer. Leaves out what secrets mean (`keys.py`, `ehr/client_authentication.py`).
+"""
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from runtime.errors import ProtocolError, RemoteUnavailable, VaultUnavailable
+from runtime.http import HttpClients, Remote, Response
+from runtime.managed_identity import VAULT_AUDIENCE, ManagedIdentity
+
+PRESENT_SECONDS = 300.0
+ABSENT_SECONDS = 10.0
+_VERSION = {"api-version": "7.4"}
+
+
+@dataclass(frozen=True)
+class _Cached:
+    value: str | None
+    until: float
+
+
+@dataclass
+class Vault:
+    """The geography's vault. `url` ends in a slash, as `vaultUri` does."""
+
+    url: str
+    remote: Remote
+    identity: ManagedIdentity
+    clock: Callable[[], float] = time.monotonic
+    _cache: dict[str, _Cached] = field(default_factory=dict[str, _Cached])
+    _locks: dict[str, asyncio.Lock] = field(default_factory=dict[str, asyncio.Lock])
+
+    @classmethod
+    def at(cls, url: str, http: HttpClients, identity: ManagedIdentity) -> "Vault":
+        return cls(url, http.to([url]), identity)
+
+    async def secret(self, name: str) -> str | None:
+        """The current version's value, `None` where absent. Raises `VaultUnavailable`."""
+        async with self._locks.setdefault(name, asyncio.Lock()):
+            cached = self._cache.get(name)
+            if cached and self.clock() < cached.until:
+                return cached.value
+            try:
+                value = await self._read(name)
+            except VaultUnavailable:
+                if cached and cached.value is not None:
+                    return cached.value
+                raise
+            seconds = PRESENT_SECONDS if value is not None else ABSENT_SECONDS
+            self._cache[name] = _Cached(value, self.clock() + seconds)
+            return value
+
+    async def write(self, name: str, value: str) -> None:
+        """Set a secret. Raises `VaultUnavailable`."""
+        self._cache.pop(name, None)
+        response = await self._call("PUT", name, {"value": value})
+        if not response.ok:
+            raise _refused("write", name, response)
+
+    async def _read(self, name: str) -> str | None:
+        response = await self._call("GET", name)
+        if response.status == 404:
+            return None
+        if not response.ok:
+            raise _refused("read", name, response)
+        value = response.json_object().get("value")
+        if not isinstance(value, str):
+            raise VaultUnavailable(f"the vault's answer for {name} has no value")
+        return value
+
+    async def _call(self, method: str, name: str, body: object = None) -> Response:
+        token = await self.identity.token(VAULT_AUDIENCE)
+        try:
+            return await self.remote.request(
+                method,
+                f"{self.url}secrets/{name}",
+                params=_VERSION,
+                headers={"authorization": f"Bearer {token}"},
+                json=body,
+            )
+        except (RemoteUnavailable, ProtocolError) as e:
+            raise VaultUnavailable(f"the vault did not answer for {name}: {e}") from e
+
+
+def _refused(verb: str, name: str, response: Response) -> VaultUnavailable:
+    return VaultUnavailable(
+        f"expected to {verb} secret {name}, got {response.status}",
+        "Check the identity's role assignment on the vault (Key Vault Secrets User).",
+    )

@@ -1,0 +1,122 @@
+"""After a launch: the provider begins the visit, or the patient arrives in its waiting room.
+
+Owns who becomes organiser (the first to begin), the refusal of a second patient, and what the session is given. No
+meeting is made for a patient who comes first. Making the meeting ready is `meeting/prepare.py`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from runtime.audit import Action, AuditRow
+from runtime.errors import Refusal
+from runtime.jobs import Job, defer
+from runtime.launch.model import Party, PatientLaunch, ProviderLaunch, VisitSession
+from runtime.meeting.prepare import CRASH_COVER, prepare_visit
+from runtime.visit.context import Organizer, VisitContext
+from runtime.visit.key import patient_hash, person_hash, visit_key
+from runtime.visit.rows import (
+    VisitState,
+    heartbeat,
+    insert_visit,
+    load_visit,
+    mark_staff,
+    notify,
+    save_context,
+    set_state,
+)
+from schemas.vocabulary import VisitKind
+
+if TYPE_CHECKING:
+    from runtime.bootstrap import Services
+    from runtime.database import Connection
+    from runtime.visit.rows import VisitRow
+
+PAGE_PATIENCE_SECONDS = 8.0
+"""How long the provider's page waits for its meeting; after that it shows what is going on, and the worker goes on."""
+
+SECOND_PATIENT = Refusal(
+    "second-patient",
+    403,
+    "This visit is with somebody else",
+    "Another patient has already come to this visit. Please open your own appointment, or call your clinic.",
+    "second-patient-in-one-to-one-visit",
+)
+
+
+async def provider_begins(services: Services, launch: ProviderLaunch) -> VisitSession:
+    """The provider's session. The first provider of a visit becomes its organiser; every further one joins it."""
+    key = _key(services, launch.organization_id, launch.connection_id, launch.session_id)
+    hmac_key = services.keys.visit_key_hmac
+    person = person_hash(hmac_key, key, "user", launch.tenant_id, launch.object_id)
+    async with services.database.transaction() as connection:
+        visit = await _row(services, connection, key, launch.organization_id, launch.connection_id, launch.session_id)
+        context = visit.context(services.seal).with_staff(person)
+        if context.organizer is None:
+            context = replace(context, organizer=Organizer(launch.tenant_id, launch.object_id))
+        if not visit.phase.begun:
+            context = replace(context, lobby_verified=False)
+            await set_state(connection, key, VisitState.PREPARING)
+            await defer(connection, Job.PREPARE_VISIT, at=datetime.now(UTC) + CRASH_COVER, visit=key.hex(), attempt=0)
+        await save_context(connection, key, context.seal(services.seal, key))
+        await mark_staff(connection, key, person)
+        await notify(connection, key)
+        await services.audit.record(
+            connection, AuditRow(Action.VISIT_BEGUN, launch.organization_id, launch.connection_id, person, key)
+        )
+    try:
+        async with asyncio.timeout(PAGE_PATIENCE_SECONDS):
+            await prepare_visit(services, key)
+    except TimeoutError:
+        pass
+    return VisitSession(
+        launch.organization_id,
+        launch.connection_id,
+        key,
+        Party.PROVIDER,
+        person,
+        launch.tenant_id,
+        launch.object_id,
+    )
+
+
+async def patient_arrives(services: Services, launch: PatientLaunch) -> VisitSession | Refusal:
+    """The patient's session, or the refusal of a second, different patient."""
+    key = _key(services, launch.organization_id, launch.connection_id, launch.session_id)
+    patient = patient_hash(services.keys.visit_key_hmac, key, launch.patient_id)
+    async with services.database.transaction() as connection:
+        visit = await _row(services, connection, key, launch.organization_id, launch.connection_id, launch.session_id)
+        context = visit.context(services.seal)
+        if context.patient not in (None, patient.hex()):
+            return SECOND_PATIENT
+        if context.patient is None:
+            context = replace(context, patient=patient.hex())
+            await save_context(connection, key, context.seal(services.seal, key))
+        await heartbeat(connection, key)
+        await services.audit.record(
+            connection, AuditRow(Action.PATIENT_ARRIVED, launch.organization_id, launch.connection_id, patient, key)
+        )
+    return VisitSession(launch.organization_id, launch.connection_id, key, Party.PATIENT, patient)
+
+
+def _key(services: Services, organization_id: str, connection_id: str, session_id: str) -> bytes:
+    return visit_key(services.keys.visit_key_hmac, organization_id, connection_id, VisitKind.ONE_TO_ONE, session_id)
+
+
+async def _row(
+    services: Services,
+    connection: Connection,
+    key: bytes,
+    organization_id: str,
+    connection_id: str,
+    session_id: str,
+) -> VisitRow:
+    """The visit's row, locked, made where it is new."""
+    sealed = VisitContext(session_id).seal(services.seal, key)
+    await insert_visit(connection, key, organization_id, connection_id, VisitKind.ONE_TO_ONE.value, sealed)
+    visit = await load_visit(connection, key, lock=True)
+    assert visit is not None
+    return visit

@@ -1,0 +1,209 @@
+"""The visit's addresses: the provider's page and stream, the patient's page, stream and way to the meeting.
+
+Owns who gets in: a session of that side, for the visit that the page shows. A page names its visit by a pseudonym, so
+that a tab left open never shows, or joins, the visit that the same browser launched later. Leaves out what is shown
+(`snapshot.py`) and the streams (`streams.py`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from sse_starlette import EventSourceResponse, ServerSentEvent
+from starlette.datastructures import State
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, RedirectResponse, Response
+from starlette.routing import Route
+
+from runtime.audit import Action, AuditRow
+from runtime.bootstrap import Services, services_of
+from runtime.configuration import Served
+from runtime.errors import Refusal
+from runtime.launch.model import Party, VisitSession
+from runtime.pages.rendering import page, refusal_page
+from runtime.sessions import session_of, start_session
+from runtime.visit import tickets
+from runtime.visit.rows import HEARTBEAT_SECONDS, heartbeat, load_visit, patient_gone
+from runtime.visit.snapshot import PatientState, patient_state, read_patient_state, read_provider_snapshot
+from runtime.visit.streams import patient_stream, provider_stream, words_of
+from runtime.visit.watch import Watch
+
+NO_SESSION = Refusal(
+    "no-session",
+    401,
+    "Please start your visit again",
+    "This page has lost its visit, or another visit was started in this browser. Open it from your health record.",
+)
+VISIT_GONE = Refusal("visit-gone", 410, "This visit is over", "You can close this page.")
+
+
+def routes() -> list[Route]:
+    return [
+        Route("/visit/provider", provider_page),
+        Route("/visit/provider/events", provider_events),
+        Route("/visit/patient", patient_page),
+        Route("/visit/patient/events", patient_events),
+        Route("/visit/patient/join", patient_join),
+        Route("/visit/patient/continue", patient_continue, methods=["POST"]),
+    ]
+
+
+@dataclass(frozen=True)
+class _Inside:
+    """Somebody with a session, and the connection that it is for."""
+
+    services: Services
+    session: VisitSession
+    served: Served
+
+
+def page_id(visit_key: bytes) -> str:
+    """How a page names its visit in the addresses that it calls."""
+    return hashlib.sha256(b"page:" + visit_key).hexdigest()[:32]
+
+
+async def provider_page(request: Request) -> Response:
+    inside = await _inside(request, Party.PROVIDER)
+    if inside is None:
+        return refusal_page(NO_SESSION)
+    session = inside.session
+    snapshot = await read_provider_snapshot(inside.services, session.visit_key, session.participant_hash)
+    if snapshot is None:
+        return refusal_page(VISIT_GONE, inside.served.connection)
+    return page(
+        "visit_provider.html",
+        frame_of=inside.served.connection,
+        visit=page_id(session.visit_key),
+        organization=inside.served.organization.name,
+        snapshot=snapshot.as_json(),
+        words=words_of(snapshot),
+    )
+
+
+async def provider_events(request: Request) -> Response:
+    """Live participants, for a provider of this visit only."""
+    inside = await _inside(request, Party.PROVIDER)
+    if inside is None or not _same_visit(request, inside.session):
+        return PlainTextResponse("", 403)
+    key, reader = inside.session.visit_key, inside.session.participant_hash
+    return _events(provider_stream(inside.services, _watch(request), key, reader, _still(request, inside.session)))
+
+
+async def patient_page(request: Request) -> Response:
+    """The waiting room. Asking for it is a sign of life, so that it works by refresh alone."""
+    inside = await _inside(request, Party.PATIENT)
+    if inside is None:
+        return refusal_page(NO_SESSION)
+    services, key = inside.services, inside.session.visit_key
+    async with services.database.transaction() as connection:
+        await heartbeat(connection, key)
+        ticket = await tickets.issue(connection, key)
+    state = await read_patient_state(services, key)
+    return page(
+        "visit_patient.html",
+        frame_of=inside.served.connection,
+        camera=True,
+        visit=page_id(key),
+        organization=inside.served.organization.name,
+        state=state.value,
+        ticket=ticket,
+        refresh_seconds=HEARTBEAT_SECONDS,
+    )
+
+
+async def patient_events(request: Request) -> Response:
+    """The state of the visit and nothing else."""
+    inside = await _inside(request, Party.PATIENT)
+    if inside is None or not _same_visit(request, inside.session):
+        return PlainTextResponse("", 403)
+    still = _still(request, inside.session)
+    return _events(patient_stream(inside.services, _watch(request), inside.session.visit_key, still))
+
+
+async def patient_join(request: Request) -> Response:
+    """On to the meeting, once the lobby holds. The link is read here and was never in an address or a page of ours."""
+    inside = await _inside(request, Party.PATIENT)
+    if inside is None or not _same_visit(request, inside.session):
+        return refusal_page(NO_SESSION)
+    services, session = inside.services, inside.session
+    async with services.database.transaction() as connection:
+        visit = await load_visit(connection, session.visit_key)
+        context = visit.context(services.seal) if visit else None
+        if visit is None or context is None or patient_state(visit.phase, context) is not PatientState.GO:
+            return RedirectResponse("/visit/patient", 303)
+        await patient_gone(connection, session.visit_key)
+        await services.audit.record(
+            connection,
+            AuditRow(
+                Action.JOIN_GIVEN,
+                session.organization_id,
+                session.connection_id,
+                session.participant_hash,
+                session.visit_key,
+            ),
+        )
+    return RedirectResponse(context.patient_url or "", 303)
+
+
+async def patient_continue(request: Request) -> Response:
+    """The waiting room in a tab of its own, by the one-time ticket of a framed page, whose cookie a tab cannot see."""
+    services = services_of(request)
+    if request.headers.get("sec-fetch-site", "same-origin") != "same-origin":
+        return refusal_page(NO_SESSION)
+    form = await request.form(max_files=0, max_fields=4, max_part_size=1024)
+    ticket = form.get("ticket")
+    async with services.database.transaction() as connection:
+        session = await tickets.redeem(connection, services.seal, ticket) if isinstance(ticket, str) else None
+    if session is None:
+        return refusal_page(NO_SESSION)
+    response = RedirectResponse("/visit/patient", 303)
+    (await start_session(services, request, session)).attach(services, response)
+    return response
+
+
+# --- who gets in ------------------------------------------------------------------------------------------------
+
+
+async def _inside(request: Request, party: Party) -> _Inside | None:
+    """The session of this browser on this side, where its visit is one of the session's organisation and connection."""
+    services, session = services_of(request), await session_of(request, party)
+    served = services.configuration.connection(session.connection_id) if session else None
+    if session is None or served is None or served.organization.id != session.organization_id:
+        return None
+    async with services.database.transaction() as connection:
+        visit = await load_visit(connection, session.visit_key)
+    if visit and (visit.organization_id, visit.connection_id) != (session.organization_id, session.connection_id):
+        return None
+    return _Inside(services, session, served)
+
+
+def _same_visit(request: Request, session: VisitSession) -> bool:
+    return hmac.compare_digest(request.query_params.get("visit", "").encode(), page_id(session.visit_key).encode())
+
+
+def _still(request: Request, session: VisitSession) -> Callable[[], Awaitable[bool]]:
+    """Whether the browser's session is still the one that opened the stream."""
+
+    async def still() -> bool:
+        return await session_of(request, session.party) == session
+
+    return still
+
+
+def _watch(request: Request) -> Watch:
+    state: State = request.app.state
+    if not hasattr(state, "watch"):
+        state.watch = Watch(services_of(request).database)
+    return state.watch
+
+
+def _events(stream: AsyncGenerator[ServerSentEvent]) -> Response:
+    return EventSourceResponse(stream, ping=HEARTBEAT_SECONDS, ping_message_factory=_ping, send_timeout=30)
+
+
+def _ping() -> ServerSentEvent:
+    return ServerSentEvent(comment=f"still here {datetime.now(UTC):%H:%M:%S}")

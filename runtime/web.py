@@ -1,0 +1,162 @@
+"""The ASGI application: which routes there are, and what holds for every response.
+
+Owns the host check (only the configured public host; probes excepted), security headers, the access log without
+queries, and how exceptions become pages. Leaves out the routes themselves: each package has its `routes()`.
+"""
+
+import time
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import cast
+
+from starlette.applications import Starlette
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import BaseRoute, Mount
+from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from runtime.bootstrap import Services
+from runtime.errors import NOT_FOUND, UNAVAILABLE, UNEXPECTED, Refusal, Unavailable
+from runtime.logs import log
+from runtime.pages.rendering import HERE, refusal_page
+
+HEADERS = {
+    "strict-transport-security": "max-age=63072000; includeSubDomains",
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    "cross-origin-resource-policy": "same-origin",
+    "permissions-policy": "camera=(), microphone=(), geolocation=(), payment=(), usb=()",
+    "cache-control": "no-store",
+    "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
+}
+PROBES = ("/livez", "/readyz")
+
+
+def routes() -> list[BaseRoute]:
+    """Every route of the application."""
+    import runtime.health
+    import runtime.identity.routes
+    import runtime.jwks
+    import runtime.launch.routes
+    import runtime.meeting.routes
+    import runtime.visit.routes
+
+    return [
+        *runtime.health.routes(),
+        *runtime.jwks.routes(),
+        *runtime.launch.routes.routes(),
+        *runtime.identity.routes.routes(),
+        *runtime.meeting.routes.routes(),
+        *runtime.visit.routes.routes(),
+        Mount("/static", StaticFiles(directory=HERE / "static"), name="static"),
+    ]
+
+
+def create_application(
+    services: Services,
+    lifespan: Callable[[Starlette], AbstractAsyncContextManager[None]] | None = None,
+    all_routes: list[BaseRoute] | None = None,
+) -> Starlette:
+    """The application over these services. The caller opens and closes them."""
+    application = Starlette(
+        routes=routes() if all_routes is None else all_routes,
+        middleware=[Middleware(EveryResponse, public_host=services.settings.public_host)],
+        exception_handlers={
+            HTTPException: _http_exception,
+            Unavailable: _unavailable,
+            Exception: _unexpected,
+        },
+        lifespan=lifespan or _no_lifespan,
+    )
+    application.state.services = services
+    return application
+
+
+@asynccontextmanager
+async def _no_lifespan(_: Starlette) -> AsyncGenerator[None]:
+    yield
+
+
+async def _http_exception(_: Request, error: Exception) -> Response:
+    status = cast(HTTPException, error).status_code
+    refusal = NOT_FOUND if status == 404 else Refusal("method-not-allowed", status, NOT_FOUND.title, NOT_FOUND.advice)
+    return refusal_page(refusal)
+
+
+async def _unavailable(_: Request, error: Exception) -> Response:
+    log.warning("unavailable", error=type(error).__name__)
+    return refusal_page(UNAVAILABLE)
+
+
+async def _unexpected(_: Request, error: Exception) -> Response:
+    log.error("unexpected", error=type(error).__name__, where=where(error))
+    return refusal_page(UNEXPECTED)
+
+
+def where(error: BaseException) -> str:
+    """The innermost place of ours in a traceback, `module:line`: enough to find it, and never a value."""
+    place, traceback = "", error.__traceback__
+    while traceback:
+        module = str(traceback.tb_frame.f_globals.get("__name__", ""))
+        if module.startswith("runtime"):
+            place = f"{module}:{traceback.tb_lineno}"
+        traceback = traceback.tb_next
+    return place
+
+
+class EveryResponse:
+    """Host check, security headers, access log."""
+
+    def __init__(self, app: ASGIApp, public_host: str) -> None:
+        self._app = app
+        self._host = public_host.lower()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started, status = time.monotonic(), 0
+
+        async def with_headers(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                headers = MutableHeaders(scope=message)
+                for name, value in HEADERS.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        try:
+            if scope["path"] in PROBES or self._is_ours(Headers(scope=scope)):
+                await self._app(scope, receive, with_headers)
+            else:
+                await PlainTextResponse("This host is not served here.\n", 421)(scope, receive, with_headers)
+        finally:
+            if scope["path"] not in PROBES:
+                self._log(scope, status, started)
+
+    def _is_ours(self, headers: Headers) -> bool:
+        hosts = headers.getlist("host")
+        return len(hosts) == 1 and hosts[0].lower() == self._host
+
+    def _log(self, scope: Scope, status: int, started: float) -> None:
+        route = scope.get("route")
+        log.info(
+            "request",
+            method=scope["method"] if scope["method"] in ("GET", "POST", "HEAD") else "other",
+            route=getattr(route, "path", "none"),
+            connection=_known_connection(scope),
+            status=status,
+            milliseconds=round((time.monotonic() - started) * 1000),
+        )
+
+
+def _known_connection(scope: Scope) -> str | None:
+    """The connection in the path, where the configuration knows it: other values are the visitor's text."""
+    name = scope.get("path_params", {}).get("connection")
+    services = cast(Services, scope["app"].state.services) if "app" in scope else None
+    return name if name and services and services.configuration.connection(name) else None

@@ -1,0 +1,166 @@
+"""The worker: durable jobs (procrastinate over the same PostgreSQL), and what happens by the clock.
+
+Owns the jobs' bodies by name, the schedule, and taking up what a killed worker left. A job is a call into the package
+that it is about; each may run twice. Its probe, /livez, answers while the queue is being read.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+import procrastinate
+import uvicorn
+from procrastinate.jobs import DeleteJobCondition
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+
+from runtime.bootstrap import Services
+from runtime.errors import ConnectorError
+from runtime.jobs import QUEUE, Job, defer
+from runtime.logs import log
+from runtime.meeting.prepare import prepare_visit
+from runtime.meeting.renewal import mend, remove_left_over, renew_due
+from runtime.purge import purge
+from runtime.visit.process import process_notification
+from runtime.visit.rows import unprepared
+from runtime.writeback.delivery import deliver
+from runtime.writeback.queue import defer_delivery, overdue
+
+CONCURRENCY = 20
+POLL_SECONDS = 1.0
+"""How late a job that was queued for later may start; jobs for now start when they are queued."""
+
+HEARTBEAT_SECONDS = 5.0
+STALLED_SECONDS = 20.0
+"""A worker not heard of for this long is dead, and its jobs are taken up."""
+
+LOST_AFTER = timedelta(seconds=90)
+"""What should have happened this long ago has lost its job."""
+
+
+def create_queue(services: Services) -> procrastinate.App:
+    """The queue with every job of `Job`. Its connections are the process's pool."""
+    queue = procrastinate.App(connector=procrastinate.PsycopgConnector())
+
+    @queue.task(name=Job.PREPARE_VISIT.value, queue=QUEUE, retry=_RETRY)
+    async def _(visit: str, attempt: int) -> None:
+        await prepare_visit(services, bytes.fromhex(visit), attempt)
+
+    @queue.task(name=Job.PROCESS_NOTIFICATION.value, queue=QUEUE, retry=_RETRY)
+    async def _(notification: int) -> None:
+        await process_notification(services, notification)
+
+    @queue.task(name=Job.DELIVER_WRITE_BACKS.value, queue=QUEUE, retry=_RETRY)
+    async def _(visit: str) -> None:
+        await deliver(services, bytes.fromhex(visit))
+
+    @queue.task(name=Job.MEND_SUBSCRIPTION.value, queue=QUEUE, retry=_RETRY)
+    async def _(subscription: str, event: str) -> None:
+        await mend(services, UUID(subscription), event)
+
+    return queue
+
+
+_RETRY = procrastinate.RetryStrategy(max_attempts=30, exponential_wait=2)
+"""For what nobody foresaw: expected failures queue their own next attempt. Its waits are capped by the sweep."""
+
+
+# --- by the clock -----------------------------------------------------------------------------------------------
+
+
+async def sweep(services: Services) -> None:
+    """Queue again what should have happened and has no job any more."""
+    before = datetime.now(UTC) - LOST_AFTER
+    async with services.database.transaction() as connection:
+        for visit_key in await overdue(connection, before):
+            await defer_delivery(connection, visit_key)
+        for visit_key in await unprepared(connection, before):
+            await defer(connection, Job.PREPARE_VISIT, visit=visit_key.hex(), attempt=3)
+        cursor = await connection.execute(
+            "SELECT id FROM connector.notification WHERE processed_at IS NULL AND received_at < %s LIMIT 500", (before,)
+        )
+        for row in await cursor.fetchall():
+            await defer(connection, Job.PROCESS_NOTIFICATION, notification=row[0])
+
+
+async def take_up_stalled(queue: procrastinate.App) -> None:
+    """Give the jobs of workers that died to whoever lives."""
+    for job in await queue.job_manager.get_stalled_jobs(queue=QUEUE, seconds_since_heartbeat=STALLED_SECONDS):
+        await queue.job_manager.retry_job(job)
+        log.warning("job-taken-up", task=job.task_name, attempt=job.attempts)
+
+
+async def _every(seconds: float, name: str, work: Callable[[], Awaitable[object]]) -> None:
+    """Again and again; what fails is logged and tried at its next time."""
+    while True:
+        try:
+            await work()
+        except ConnectorError as e:
+            log.warning("schedule-failed", task=name, error=type(e).__name__)
+        except Exception as e:  # noqa: BLE001 - one failure must not end a schedule
+            log.error("schedule-failed", task=name, error=type(e).__name__)
+        await asyncio.sleep(seconds)
+
+
+async def run(services: Services) -> None:
+    """Work until told to stop (SIGTERM, SIGINT); a job under way is finished or left to the next worker."""
+    queue = create_queue(services)
+    async with queue.open_async(services.database.pool):
+        schedule = [
+            asyncio.create_task(_every(seconds, name, work))
+            for seconds, name, work in (
+                (10.0, "stalled", lambda: take_up_stalled(queue)),
+                (30.0, "sweep", lambda: sweep(services)),
+                (60.0, "renew", lambda: renew_due(services)),
+                (60.0, "remove", lambda: remove_left_over(services)),
+                (300.0, "purge", lambda: purge(services)),
+            )
+        ]
+        probe = _Probe(services)
+        serving = asyncio.create_task(probe.serve())
+        try:
+            await queue.run_worker_async(
+                queues=[QUEUE],
+                concurrency=CONCURRENCY,
+                fetch_job_polling_interval=POLL_SECONDS,
+                update_heartbeat_interval=HEARTBEAT_SECONDS,
+                stalled_worker_timeout=STALLED_SECONDS,
+                shutdown_graceful_timeout=5,
+                delete_jobs=DeleteJobCondition.SUCCESSFUL,
+            )
+        finally:
+            probe.should_exit = True
+            for task in schedule:
+                task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.gather(serving, *schedule, return_exceptions=True)
+
+
+async def _livez(_: Request) -> Response:
+    return PlainTextResponse("ok\n")
+
+
+class _Probe(uvicorn.Server):
+    """The worker's only port. Signals are the queue's."""
+
+    def __init__(self, services: Services) -> None:
+        application = Starlette(routes=[Route("/livez", _livez)])
+        settings = services.settings
+        config = uvicorn.Config(
+            application,
+            host=settings.bind_host,
+            port=settings.port,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            lifespan="off",
+        )
+        super().__init__(config)
+
+    @contextlib.contextmanager
+    def capture_signals(self):
+        yield

@@ -1,0 +1,24 @@
+"""What every test may use: the browser, the Pulumi CLI; Hypothesis keeps its examples below the virtual environment."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis.configuration import set_hypothesis_home_dir
+
+from tests.support.browser import chromium
+from tools.pulumi_cli import pulumi_cli
+
+ROOT = Path(__file__).parents[1]
+
+set_hypothesis_home_dir(ROOT / ".venv" / "cache" / "hypothesis")
+
+
+@pytest.fixture(scope="session")
+def chromium_executable() -> Path:
+    """Fails, never skips, where there is none."""
+    return chromium()
+
+
+@pytest.fixture(scope="session")
+def pulumi_executable() -> Path:
+    return pulumi_cli(print)

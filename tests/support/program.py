@@ -1,0 +1,137 @@
+"""What the Pulumi program emits for a sample stack, under Pulumi's mocks: every registration, as the engine would see it.
+
+Running to the end first and asserting afterwards keeps asserts out of `apply`, where a forgotten return hides them.
+"""
+
+import asyncio
+import uuid
+from dataclasses import dataclass
+from typing import Any
+
+import pulumi
+from pulumi.runtime import MockCallArgs, MockResourceArgs, Mocks, rpc, set_mocks
+from pulumi.runtime.mocks import MockMonitor
+
+from components.geography import Geography
+from components.program import geographies
+from schemas.stack_config import PROJECT, StackConfig
+from tests.support.samples import ROOT, load
+
+
+@dataclass(frozen=True)
+class Emitted:
+    """One resource: what was registered, with inputs resolved."""
+
+    urn: str
+    type: str
+    name: str
+    inputs: dict[str, Any]
+    parent: str
+    provider: str
+    depends_on: frozenset[str]
+    protect: bool
+    retain_on_delete: bool
+    custom: bool
+
+
+class Program:
+    """All resources of a program, in the order of registration."""
+
+    def __init__(self, resources: list[Emitted], outputs: dict[str, Any]) -> None:
+        self.resources, self.outputs = resources, outputs
+
+    def of(self, type_: str) -> list[Emitted]:
+        return [r for r in self.resources if r.type == type_]
+
+    def one(self, type_: str, *, name: str) -> Emitted:
+        (found,) = [r for r in self.of(type_) if r.name == name]
+        return found
+
+
+class _Azure(Mocks):
+    """Answers as Azure would where the program reads an answer; each principal and client has an id of its own."""
+
+    def new_resource(self, args: MockResourceArgs) -> tuple[str, dict[str, Any]]:
+        inputs: dict[str, Any] = args.inputs
+        answers: dict[str, Any] = {"name": _name(args)}
+        if args.typ == "azure-native:managedidentity:UserAssignedIdentity":
+            answers |= {"principalId": guid(args.name, "principal"), "clientId": guid(args.name, "client")}
+        elif args.typ == "azure-native:keyvault:Vault":
+            uri = f"https://{inputs['vaultName']}.vault.azure.net/"
+            answers["properties"] = inputs["properties"] | {"vaultUri": uri}
+        elif args.typ == "azure-native:dbforpostgresql:Server":
+            answers["fullyQualifiedDomainName"] = f"{inputs['serverName']}.postgres.database.azure.com"
+        elif args.typ == "azure-native:app:ContainerApp":
+            identities = {i: {} for i in inputs["identity"]["userAssignedIdentities"]}
+            answers["identity"] = inputs["identity"] | {"userAssignedIdentities": identities}
+        return f"/azure/{args.typ}/{args.name}", inputs | answers
+
+    def call(self, args: MockCallArgs) -> dict[str, Any]:
+        raise AssertionError(f"the program asks {args.token}")
+
+
+class _Recorder(MockMonitor):
+    def __init__(self) -> None:
+        super().__init__(_Azure())
+        self.emitted: list[Emitted] = []
+
+    def RegisterResource(self, request: Any) -> Any:
+        response = super().RegisterResource(request)
+        if request.type != "pulumi:pulumi:Stack":
+            self.emitted.append(
+                Emitted(
+                    urn=response.urn,
+                    type=request.type,
+                    name=request.name,
+                    inputs=rpc.deserialize_properties(request.object),
+                    parent=request.parent,
+                    provider=request.provider or next(iter(request.providers.values()), ""),
+                    depends_on=frozenset(request.dependencies),
+                    protect=bool(request.protect),
+                    retain_on_delete=bool(request.retainOnDelete),
+                    custom=request.custom,
+                )
+            )
+        return response
+
+
+def guid(*parts: str) -> str:
+    return str(uuid.uuid5(uuid.NAMESPACE_OID, "/".join(parts)))
+
+
+def _name(args: MockResourceArgs) -> str:
+    """The name in Azure: the one given, else autonamed."""
+    given = [v for k, v in args.inputs.items() if k in _NAMES.get(args.typ, ())]
+    return str(given[0]) if given else f"{args.name}0a1b2c3d"
+
+
+_NAMES = {
+    "azure-native:dbforpostgresql:Server": ("serverName",),
+    "azure-native:keyvault:Secret": ("secretName",),
+    "azure-native:keyvault:Vault": ("vaultName",),
+    "azure-native:network:PrivateEndpoint": ("privateEndpointName",),
+    "azure-native:network:VirtualNetwork": ("virtualNetworkName",),
+    "azure-native:privatedns:PrivateZone": ("privateZoneName",),
+    "azure-native:resources:ResourceGroup": ("resourceGroupName",),
+}
+
+
+def stack_of(name: str) -> StackConfig:
+    stack = load(f"Pulumi.{name}.yaml").stack
+    assert stack is not None
+    return stack
+
+
+def run(stack: StackConfig) -> Program:
+    """The program of a stack configuration, run to its end."""
+    recorder = _Recorder()
+    asyncio.set_event_loop(asyncio.new_event_loop())
+    set_mocks(recorder.mocks, project=PROJECT, stack=str(stack.stage), preview=False, monitor=recorder)
+    outputs: dict[str, Any] = {}
+
+    def program() -> None:
+        for name, args in geographies(stack, ROOT).items():
+            outputs[name] = Geography(name, args).outputs
+
+    pulumi.runtime.test(program)()
+    return Program(recorder.emitted, outputs)

@@ -1,0 +1,72 @@
+"""The project's folder, its stacks and their state: where operators' commands find things.
+
+Owns file access for the pure loader, the names of stacks, and the state folder (`CONNECTOR_STATE`, else `.local`).
+"""
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from schemas.loading import Loaded, load_stack
+from schemas.problems import Problem
+from schemas.stack_config import StackConfig
+from schemas.vocabulary import Cloud
+from workflow.errors import NotEmulated, StackInvalid, UnknownStack
+
+STATE_VARIABLE = "CONNECTOR_STATE"
+PROJECT_VARIABLE = "CONNECTOR_PROJECT"
+SOURCE = Path(__file__).resolve().parent.parent
+
+
+@dataclass(frozen=True)
+class Project:
+    """`root` holds Pulumi.yaml and the stacks' files, `state` everything that running them makes."""
+
+    root: Path
+    state: Path
+
+    @classmethod
+    def of(cls, environment: Mapping[str, str]) -> "Project":
+        root = Path(environment.get(PROJECT_VARIABLE) or SOURCE).absolute()
+        chosen = environment.get(STATE_VARIABLE)
+        return cls(root, Path(chosen).absolute() if chosen else root / ".local")
+
+    def stacks(self) -> list[str]:
+        """The names of all stacks that have a file."""
+        return sorted(f.name.removeprefix("Pulumi.").removesuffix(".yaml") for f in self.root.glob("Pulumi.?*.yaml"))
+
+    def stack_file(self, stack: str) -> str:
+        """The file's name in the project. Raises `UnknownStack`."""
+        name = f"Pulumi.{stack}.yaml"
+        if "/" in stack or not (self.root / name).is_file():
+            raise UnknownStack(stack, self.stacks())
+        return name
+
+    def load(self, stack: str) -> Loaded:
+        return load_stack(self.stack_file(stack), reader(self.root))
+
+    def emulated(self, stack: str) -> tuple[StackConfig, tuple[Problem, ...]]:
+        """A valid stack of the emulated cloud, with its warnings. Raises `StackInvalid`, `NotEmulated`."""
+        loaded = self.load(stack)
+        if loaded.stack is None:
+            raise StackInvalid(stack, loaded.errors)
+        if loaded.stack.cloud is not Cloud.EMULATED:
+            raise NotEmulated(stack, [s for s in self.stacks() if s.startswith("local")])
+        return loaded.stack, loaded.warnings
+
+
+def reader(root: Path) -> Callable[[str], str]:
+    """Reads files of the project by their path in it; a link that leads out of the project is not followed."""
+
+    def read(name: str) -> str:
+        path = (root / name).resolve(strict=True)
+        if not path.is_relative_to(root.resolve()):
+            raise PermissionError(1, "a path that leads out of the project")
+        return path.read_bytes().decode("utf-8")
+
+    return read
+
+
+def current() -> Project:
+    return Project.of(os.environ)
