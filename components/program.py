@@ -10,7 +10,7 @@ import pulumi
 
 from components.geography import GeographyArgs
 from schemas.configuration_document import ConfigurationDocument, pack
-from schemas.image import FILES, FOLDERS, image_digest
+from schemas.image import FILES, FOLDERS, belongs_to_image, image_digest
 from schemas.loading import load_engine_config
 from schemas.stack_config import StackConfig
 from schemas.vocabulary import GeographyName
@@ -60,7 +60,8 @@ def _image_files(project: Path) -> Iterator[tuple[str, bytes]]:
     for folder in FOLDERS:
         root = (project / folder).resolve()
         for path in root.rglob("*"):
-            if path.is_file():
-                yield f"{folder}/{path.relative_to(root).as_posix()}", path.read_bytes()
+            name = f"{folder}/{path.relative_to(root).as_posix()}"
+            if belongs_to_image(name) and path.is_file():
+                yield name, path.read_bytes()
     for file in FILES:
         yield file, (project / file).read_bytes()

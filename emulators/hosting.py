@@ -1,15 +1,12 @@
-"""What the emulators' web processes share: state folder, Host check, raw request log, structured logs, uvicorn with TLS.
+"""What the emulators' web processes share: Host check, raw request log, structured logs, uvicorn with TLS.
 
 Owns how an emulated service is served, not what it answers. An emulator builds an ASGI application and calls
 `serve(app, name=..., origins=..., state=...)`; it listens on 127.0.0.1 only, refuses a Host that is not one of its
 configured origins with 421 (RFC 9110 section 15.5.20), and answers `GET /healthz` with 200 once it is up.
 """
 
-import json
-import os
 import sys
-from collections.abc import Collection, Mapping, Sequence
-from datetime import UTC, datetime
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any, cast
 from urllib.parse import urlsplit
@@ -21,40 +18,21 @@ from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from emulators import tls
+from emulators.state import MARKER_VARIABLE, STATE_VARIABLE, JsonLines, now_text, state_folder
 
-STATE_VARIABLE = "CONNECTOR_STATE"
-MARKER_VARIABLE = "TEAMS_EHR_CONNECTOR_STATE"
-DEFAULT_STATE = Path(__file__).resolve().parent.parent / ".local"
+__all__ = [
+    "MARKER_VARIABLE",
+    "STATE_VARIABLE",
+    "HostCheck",
+    "JsonLines",
+    "RawRequestLog",
+    "configure_logs",
+    "now_text",
+    "serve",
+    "state_folder",
+]
+
 MAXIMUM_LOGGED_BODY_BYTES = 256 * 1024
-
-
-def state_folder(environment: Mapping[str, str] | None = None) -> Path:
-    """The absolute state folder: `CONNECTOR_STATE`, else `.local` of the working tree; 0700 if it is made here."""
-    chosen = (os.environ if environment is None else environment).get(STATE_VARIABLE)
-    state = Path(chosen).absolute() if chosen else DEFAULT_STATE
-    state.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return state
-
-
-class JsonLines:
-    """A 0600 file of one JSON document a line; a line is written by one append, so lines never interleave."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-
-    def write(self, record: Mapping[str, Any]) -> None:
-        line = json.dumps(record, ensure_ascii=False, separators=(",", ":"), default=str) + "\n"
-        descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        try:
-            os.write(descriptor, line.encode())
-        finally:
-            os.close(descriptor)
-
-
-def now_text() -> str:
-    """The time as RFC 3339, UTC, microseconds."""
-    return datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 class HostCheck:

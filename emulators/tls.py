@@ -7,10 +7,8 @@ OpenSSL's strict mode and browsers accept them.
 """
 
 import ipaddress
-import os
 import ssl
 from collections.abc import Sequence
-from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -18,6 +16,18 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from emulators.state import write_file, write_private
+
+__all__ = [
+    "ca_certificate",
+    "client_context",
+    "ensure_authority",
+    "ensure_leaf",
+    "server_context",
+    "server_pair",
+    "write_private",
+]
 
 LIFETIME = timedelta(days=30)
 SERVER = "server"
@@ -57,7 +67,7 @@ def ensure_authority(state: Path) -> Path:
         .sign(private, hashes.SHA256())
     )
     write_private(key, _pem(private))
-    _write(certificate, built.public_bytes(serialization.Encoding.PEM), 0o644)
+    write_file(certificate, built.public_bytes(serialization.Encoding.PEM), 0o644)
     return certificate
 
 
@@ -86,7 +96,7 @@ def ensure_leaf(state: Path, hosts: Sequence[str], name: str = SERVER) -> tuple[
     )
     write_private(key, _pem(private))
     pem = serialization.Encoding.PEM
-    _write(certificate, built.public_bytes(pem) + authority.public_bytes(pem), 0o644)
+    write_file(certificate, built.public_bytes(pem) + authority.public_bytes(pem), 0o644)
     return certificate, key
 
 
@@ -101,29 +111,6 @@ def server_context(state: Path, name: str = SERVER) -> ssl.SSLContext:
 def client_context(state: Path) -> ssl.SSLContext:
     """What a client of the local stack trusts: the local CA and nothing else."""
     return ssl.create_default_context(cafile=str(ca_certificate(state)))
-
-
-def remove_keys(state: Path) -> None:
-    """Forget the CA and every leaf."""
-    if folder(state).is_dir():
-        for file in folder(state).iterdir():
-            with suppress(FileNotFoundError):
-                file.unlink()
-
-
-def write_private(path: Path, data: bytes) -> None:
-    """Write a file that only its owner can read, never readable in between, never half written."""
-    _write(path, data, 0o600)
-
-
-def _write(path: Path, data: bytes, mode: int) -> None:
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
-    with os.fdopen(descriptor, "wb") as file:
-        os.fchmod(descriptor, mode)
-        file.write(data)
-    os.replace(partial, path)
 
 
 def _builder(subject: x509.Name, issuer: x509.Name, public: ec.EllipticCurvePublicKey) -> x509.CertificateBuilder:

@@ -4,40 +4,53 @@ Owns the way from a function that yields violations to a CrossGuard policy. Duri
 `known` answers None for it, and the same policy judges again, with values, before the update creates the resource.
 """
 
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache
+from pathlib import Path
 from typing import Any, cast
 
-import pulumi
 from pulumi_policy import ReportViolation, ResourceValidationArgs, ResourceValidationPolicy
 from pulumi_policy.proxy import UnknownValueError
 
 from schemas.stack_config import PROJECT
+from schemas.strict_yaml import read_yaml
 from schemas.vocabulary import Cloud
 
 AZURE = "azure-native:"
 
 
+@dataclass(frozen=True)
 class StackSettings:
-    """What a policy needs of the stack's configuration, as the engine handed it over."""
+    """What a policy needs of the stack's configuration. What is missing loosens nothing: cloud is then azure."""
 
-    @cached_property
-    def cloud(self) -> Cloud:
-        """Azure, unless the configuration says otherwise: what is missing loosens nothing."""
-        return Cloud.EMULATED if pulumi.Config(PROJECT).get("cloud") == Cloud.EMULATED else Cloud.AZURE
+    cloud: Cloud
+    stage: str | None
+    allowed_regions: Mapping[str, frozenset[str]]
+    """By configured geography."""
 
-    @cached_property
-    def stage(self) -> str | None:
-        return pulumi.Config(PROJECT).get("stage")
+    @classmethod
+    def of(cls, config: Mapping[str, Any]) -> "StackSettings":
+        def ours(key: str) -> Any:
+            return config.get(f"{PROJECT}:{key}")
 
-    @cached_property
-    def allowed_regions(self) -> dict[str, frozenset[str]]:
-        """Allowed regions by configured geography."""
-        text = pulumi.Config(PROJECT).get("geographies") or "{}"
-        geographies = cast("dict[str, dict[str, Any]]", json.loads(text))
-        return {name: frozenset(g.get("allowedRegions", ())) for name, g in geographies.items()}
+        geographies = cast("Mapping[str, Mapping[str, Any]]", ours("geographies") or {})
+        return cls(
+            cloud=Cloud.EMULATED if ours("cloud") == Cloud.EMULATED else Cloud.AZURE,
+            stage=ours("stage"),
+            allowed_regions={name: frozenset(g.get("allowedRegions", ())) for name, g in geographies.items()},
+        )
+
+
+@cache
+def settings_of(stack: str, project: Path) -> StackSettings:
+    """The settings in `Pulumi.<stack>.yaml`.
+
+    The file, not the engine's values, which the SDK gives to programs only; the program refuses where they differ.
+    """
+    document = read_yaml((project / f"Pulumi.{stack}.yaml").read_text("utf-8")).value
+    config = cast("Mapping[str, Any]", document).get("config") if isinstance(document, Mapping) else None
+    return StackSettings.of(cast("Mapping[str, Any]", config) if isinstance(config, Mapping) else {})
 
 
 @dataclass(frozen=True)
@@ -54,8 +67,9 @@ class Subject:
 
     def waits_for(self, *path: str) -> bool:
         """Whether a property is there, but only Azure knows it yet."""
-        bag = self.get(*path[:-1]) if len(path) > 1 else self.properties
-        return isinstance(bag, Mapping) and is_unknown(cast("Mapping[str, Any]", bag), path[-1])
+        *above, key = path
+        bag = self.get(*above)
+        return isinstance(bag, Mapping) and is_unknown(cast("Mapping[str, Any]", bag), key)
 
     def items(self, *path: str) -> Iterator[Mapping[str, Any]]:
         """The objects of a list property."""
@@ -71,7 +85,8 @@ def policy(name: str, description: str, judge: Judge) -> ResourceValidationPolic
     def validate(args: ResourceValidationArgs, report_violation: ReportViolation) -> None:
         if not args.resource_type.startswith(AZURE):
             return
-        subject = Subject(args.resource_type.removeprefix(AZURE), args.props, StackSettings())
+        stack = args.urn.split(":", 3)[2]
+        subject = Subject(args.resource_type.removeprefix(AZURE), args.props, settings_of(stack, Path.cwd()))
         for violation in judge(subject):
             report_violation(violation, args.urn)
 

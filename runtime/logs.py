@@ -77,6 +77,7 @@ def configure_logs(settings: Settings | None) -> None:
         logger_factory=structlog.PrintLoggerFactory(sys.stdout),
         cache_logger_on_first_use=True,
     )
+    logging.captureWarnings(True)
     root = logging.getLogger()
     root.handlers = [_OtherLibraries()]
     root.setLevel(logging.WARNING)

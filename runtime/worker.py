@@ -11,8 +11,11 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import procrastinate
+import procrastinate.exceptions
+import psycopg
 import uvicorn
 from procrastinate.jobs import DeleteJobCondition
+from psycopg_pool import PoolTimeout
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
@@ -37,6 +40,8 @@ POLL_SECONDS = 1.0
 HEARTBEAT_SECONDS = 5.0
 STALLED_SECONDS = 20.0
 """A worker not heard of for this long is dead, and its jobs are taken up."""
+
+RETURN_SECONDS = 1.0
 
 LOST_AFTER = timedelta(seconds=90)
 """What should have happened this long ago has lost its job."""
@@ -123,6 +128,18 @@ async def run(services: Services) -> None:
         probe = _Probe(services)
         serving = asyncio.create_task(probe.serve())
         try:
+            await _work(queue)
+        finally:
+            probe.should_exit = True
+            for task in schedule:
+                task.cancel()
+            await asyncio.gather(serving, *schedule, return_exceptions=True)
+
+
+async def _work(queue: procrastinate.App) -> None:
+    """Until told to stop. While the database is away there is nothing to do but to come back."""
+    while True:
+        try:
             await queue.run_worker_async(
                 queues=[QUEUE],
                 concurrency=CONCURRENCY,
@@ -132,12 +149,10 @@ async def run(services: Services) -> None:
                 shutdown_graceful_timeout=5,
                 delete_jobs=DeleteJobCondition.SUCCESSFUL,
             )
-        finally:
-            probe.should_exit = True
-            for task in schedule:
-                task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await asyncio.gather(serving, *schedule, return_exceptions=True)
+            return
+        except (procrastinate.exceptions.ConnectorException, psycopg.OperationalError, PoolTimeout) as e:
+            log.warning("queue-lost", error=type(e).__name__)
+            await asyncio.sleep(RETURN_SECONDS)
 
 
 async def _livez(_: Request) -> Response:

@@ -63,7 +63,7 @@ def read_yaml(text: str, concerns: Callable[[Path], bool] = lambda _: True) -> R
     if reading.findings:
         reading.readable = False
         return reading
-    composer = _Composer(reading, concerns)
+    composer = _Composer(text, reading, concerns)
     try:
         parser = YAML(typ="safe", pure=True)
         reading.value = composer.document(iter(parser.parse(text)))
@@ -132,8 +132,8 @@ class _TooDeep(Exception):
 
 
 class _Composer:
-    def __init__(self, reading: Reading, concerns: Callable[[Path], bool]) -> None:
-        self.reading, self.concerns = reading, concerns
+    def __init__(self, text: str, reading: Reading, concerns: Callable[[Path], bool]) -> None:
+        self.text, self.reading, self.concerns = text, reading, concerns
 
     def document(self, events: Iterator[Any]) -> Any:
         value: Any = None
@@ -171,8 +171,11 @@ class _Composer:
         if event.style in ("|", ">") or event.start_mark.line != event.end_mark.line:
             self._find(path, mark, "yaml-lines", "a value on one line", "a value over several lines")
             return event.value
-        if any("\ud800" <= c <= "\udfff" for c in event.value):
-            self._find(path, mark, "yaml-character", "Unicode characters", "half of a surrogate pair")
+        if refused := _REFUSED.search(event.value):
+            got = f"U+{ord(refused.group()):04X}"
+            self._find(path, mark, "yaml-character", "text without control characters", got)
+        if event.style == '"' and (escape := _unusual_escape(self.text[event.start_mark.index : event.end_mark.index])):
+            self._find(path, mark, "yaml-escape", "the character itself", f"the escape {shown(escape)}")
         return _plain_value(event.value) if event.style is None and not event.tag else event.value
 
     def _sequence(self, events: Iterator[Any], path: Path) -> list[Any]:
@@ -229,6 +232,12 @@ def _mark(event: Any) -> Mark:
 
 
 _REFUSED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff\ud800-\udfff]|\t")
+
+
+def _unusual_escape(quoted: str) -> str | None:
+    """An escape that Pulumi's reader does not know (`\\/`) or that has no place in a value on one line."""
+    escapes = re.findall(r"\\.", quoted)
+    return next((escape for escape in escapes if escape[1] not in '"\\xuU'), None)
 
 
 def _refused_characters(text: str) -> Iterator[Finding]:

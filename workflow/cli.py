@@ -47,6 +47,73 @@ def check(
         raise typer.Exit(1)
 
 
+@app.command()
+def up(stack: Stack = "local") -> None:
+    """Run a stack of the emulated cloud until Ctrl-C; then nothing is left."""
+    from rich.console import Console
+
+    from workflow import local
+    from workflow.project import current
+
+    local.up(current(), stack, _report, lambda table: Console().print(table))
+
+
+@app.command()
+def down(
+    stacks: Annotated[list[str] | None, typer.Argument(metavar="[STACK]...", help="Stacks; all where none.")] = None,
+) -> None:
+    """End what runs here and destroy the stacks of the emulated cloud."""
+    from workflow import local
+    from workflow.project import current
+
+    local.down(current(), stacks or [], _report)
+
+
+@app.command()
+def env(stack: Stack = "local") -> None:
+    """Print what a hand-typed pulumi needs: eval "$(connector env)"."""
+    from workflow import local
+    from workflow.project import current
+
+    print(local.env(current(), stack, _report))
+
+
+@app.command()
+def demo(
+    stack: Stack = "local",
+    appointments: Annotated[
+        int | None, typer.Option(min=1, max=500, help="So many random visits in all; else one of each organisation.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Chooses the random visits.")] = 1,
+    output: Annotated[Output, typer.Option(help="A timeline, or one JSON document.")] = Output.TEXT,
+) -> None:
+    """Run the local stack, drive whole visits through it, and take it down."""
+    import json
+
+    from rich.console import Console
+
+    from workflow import demo as command
+    from workflow.project import current
+    from workflow.timeline import Timeline
+
+    timeline = Timeline(Console(stderr=output is Output.JSON))
+    try:
+        found = command.demo(
+            current(), stack, appointments=appointments, seed=seed, report=timeline.report, say=timeline.say
+        )
+    except KeyboardInterrupt:
+        _report("interrupted; nothing is left")
+        raise typer.Exit(130) from None
+    if output is Output.JSON:
+        print(json.dumps(found, indent=2, ensure_ascii=False))
+    else:
+        timeline.summary(found)
+
+
+def _report(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
 def main() -> None:
     """Run the command; what kept it from its work is told in words."""
     from workflow.errors import WorkflowError

@@ -10,17 +10,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
 
+from emulators.azure.documents import list_at, object_at
+
 BODY = ("location", "tags", "identity", "kind", "managedBy", "extendedLocation")
 """Inputs that stand beside `properties` in an ARM body; every other one is a path parameter or inside `properties`."""
-
-PORTS = "ports"
 
 
 @dataclass(frozen=True)
 class Assigned:
     """What the emulated cloud gives to a new resource."""
 
-    tenant_id: str
+    tenant_id: Callable[[], str]
     reserve_port: Callable[[], int]
     identities: Callable[[str], Mapping[str, str] | None]
     """Principal and client id of a user-assigned identity by its ARM id."""
@@ -64,10 +64,14 @@ class Row:
         filled = "/".join(
             str(inputs[part[1:-1]]).strip("/") if part.startswith("{") else part for part in self.path.split("/")
         )
-        return f"/{filled}" if filled.lower().startswith("subscriptions/") else f"/subscriptions/{subscription_id}/{filled}"
+        return (
+            f"/{filled}"
+            if filled.lower().startswith("subscriptions/")
+            else f"/subscriptions/{subscription_id}/{filled}"
+        )
 
     def parent_of(self, arm_id: str) -> str:
-        """The id that must exist before this one: the resource it is nested in, its group, its scope, or subscription."""
+        """The id that must exist first: the resource that this one is nested in, its group, scope or subscription."""
         if "/providers/" not in arm_id:
             return arm_id.rsplit("/", 2)[0]
         head, _, tail = arm_id.rpartition("/providers/")
@@ -85,7 +89,7 @@ class Row:
             "properties": {},
         }
         for key, value in inputs.items():
-            if key in self.path_inputs and not (key == "scope"):
+            if key in self.path_inputs and key != "scope":
                 continue
             if key in beside:
                 body[key] = value
@@ -93,10 +97,9 @@ class Row:
                 body["properties"] |= value
             else:
                 body["properties"][key] = value
-        identity = body.get("identity")
-        if isinstance(identity, dict) and isinstance(identity.get("userAssignedIdentities"), list):
-            ids = cast(list[str], identity["userAssignedIdentities"])
-            body["identity"] = identity | {"userAssignedIdentities": {i: {} for i in ids}}
+        ids = list_at(body, "identity.userAssignedIdentities")
+        if ids:
+            body["identity"] = object_at(body, "identity") | {"userAssignedIdentities": {i: {} for i in ids}}
         return without(body, [f"properties.{p}" for p in self.write_only])
 
     def to_outputs(self, arm: Mapping[str, Any], *, nested: bool) -> dict[str, Any]:
@@ -123,7 +126,9 @@ def without(body: dict[str, Any], paths: list[str]) -> dict[str, Any]:
 # --- computed properties ----------------------------------------------------------------------------------------
 
 
-def _succeeded(arm_id: str, body: Mapping[str, Any], before: Mapping[str, Any] | None, given: Assigned) -> dict[str, Any]:
+def _succeeded(
+    arm_id: str, body: Mapping[str, Any], before: Mapping[str, Any] | None, given: Assigned
+) -> dict[str, Any]:
     return {"provisioningState": "Succeeded"}
 
 
@@ -135,7 +140,9 @@ def _network(arm_id: str, body: Mapping[str, Any], before: Mapping[str, Any] | N
     return {"provisioningState": "Succeeded", "resourceGuid": _kept(before, "resourceGuid", _guid)}
 
 
-def _endpoint(arm_id: str, body: Mapping[str, Any], before: Mapping[str, Any] | None, given: Assigned) -> dict[str, Any]:
+def _endpoint(
+    arm_id: str, body: Mapping[str, Any], before: Mapping[str, Any] | None, given: Assigned
+) -> dict[str, Any]:
     name = body["name"]
     card = arm_id.rsplit("/", 1)[0].rsplit("/", 1)[0] + f"/networkInterfaces/{name}.nic.{short_hash(arm_id)}"
     return {"provisioningState": "Succeeded", "networkInterfaces": [{"id": card}]}
@@ -155,15 +162,19 @@ def _link(arm_id: str, body: Mapping[str, Any], before: Mapping[str, Any] | None
     return {"provisioningState": "Succeeded", "virtualNetworkLinkState": "Completed"}
 
 
-def _identity(arm_id: str, body: Mapping[str, Any], before: Mapping[str, Any] | None, given: Assigned) -> dict[str, Any]:
+def _identity(
+    arm_id: str, body: Mapping[str, Any], before: Mapping[str, Any] | None, given: Assigned
+) -> dict[str, Any]:
     return {
-        "tenantId": given.tenant_id,
+        "tenantId": given.tenant_id(),
         "principalId": _kept(before, "principalId", _guid),
         "clientId": _kept(before, "clientId", _guid),
     }
 
 
-def _workspace(arm_id: str, body: Mapping[str, Any], before: Mapping[str, Any] | None, given: Assigned) -> dict[str, Any]:
+def _workspace(
+    arm_id: str, body: Mapping[str, Any], before: Mapping[str, Any] | None, given: Assigned
+) -> dict[str, Any]:
     return {"provisioningState": "Succeeded", "customerId": _kept(before, "customerId", _guid)}
 
 
@@ -216,14 +227,14 @@ def _app(arm_id: str, body: Mapping[str, Any], before: Mapping[str, Any] | None,
         "runningStatus": "Running",
         "latestRevisionName": revision,
         "latestReadyRevisionName": (before or {}).get("properties", {}).get("latestReadyRevisionName", ""),
-        "customDomainVerificationId": hashlib.sha256(given.tenant_id.encode()).hexdigest().upper(),
+        "customDomainVerificationId": hashlib.sha256(given.tenant_id().encode()).hexdigest().upper(),
         "outboundIpAddresses": ["127.0.0.1"],
     }
 
 
 def _secret(arm_id: str, body: Mapping[str, Any], before: Mapping[str, Any] | None, given: Assigned) -> dict[str, Any]:
-    """`operations.py` adds the URIs once the value is in the vault."""
-    return {}
+    """`operations.py` fills in the URIs once the value is in the vault."""
+    return {"secretUri": "", "secretUriWithVersion": ""}
 
 
 def _kept(before: Mapping[str, Any] | None, key: str, make: Callable[[], str]) -> str:
@@ -344,7 +355,12 @@ TYPES: dict[str, Row] = {
         _PG,
         "serverName",
         _server,
-        create_only=("administratorLogin", "availabilityZone", "network.delegatedSubnetResourceId", "sourceServerResourceId"),
+        create_only=(
+            "administratorLogin",
+            "availabilityZone",
+            "network.delegatedSubnetResourceId",
+            "sourceServerResourceId",
+        ),
         write_only=("administratorLoginPassword", "createMode", "pointInTimeUTC"),
         body=("sku",),
         globally_named=True,

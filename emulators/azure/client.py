@@ -23,8 +23,10 @@ import psutil
 from emulators.azure import layout
 from emulators.azure.errors import SupervisorUnavailable
 from emulators.azure.store import Store
-from emulators.hosting import MARKER_VARIABLE, STATE_VARIABLE
-from emulators.world import WORLD_VARIABLE
+from emulators.state import MARKER_VARIABLE, STATE_VARIABLE
+
+WORLD_VARIABLE = "CONNECTOR_EMULATED_WORLD"
+"""As in `emulators/world.py`, which is not imported here: it takes a while."""
 
 START_SECONDS = 30.0
 END_SECONDS = 30.0
@@ -79,10 +81,9 @@ def stop(state: Path) -> None:
     """End the supervisor and all it owns; resources and their data stay, and start again with the next command."""
     if not is_running(state):
         return
-    with suppress(FileNotFoundError, psutil.Error, json.JSONDecodeError):
-        record = json.loads((layout.supervisor_folder(state) / "supervisor.pid").read_text())
-        process = psutil.Process(record["pid"])
-        if process.create_time() == record["create_time"]:
+    process = _process(state)
+    if process is not None:
+        with suppress(psutil.Error):
             process.send_signal(signal.SIGTERM)
     wait_until_ended(state)
 
@@ -90,7 +91,8 @@ def stop(state: Path) -> None:
 def wait_until_ended(state: Path, timeout_seconds: float = END_SECONDS) -> None:
     """Return once no supervisor runs. Raises SupervisorUnavailable if one still does at the end of the time."""
     deadline = time.monotonic() + timeout_seconds
-    while is_running(state):
+    process = _process(state)
+    while is_running(state) or (process is not None and _lives(process)):
         if time.monotonic() > deadline:
             raise SupervisorUnavailable(f"the supervisor did not end; see {_log(state)}")
         time.sleep(0.02)
@@ -117,6 +119,23 @@ def child_environment(state: Path, environment: Mapping[str, str] | None = None)
     ours = os.environ if environment is None else environment
     kept = {name: ours[name] for name in ("PATH", "LANG", "HOME", "TMPDIR", WORLD_VARIABLE) if ours.get(name)}
     return {"LANG": "C.UTF-8"} | kept | {STATE_VARIABLE: str(state), MARKER_VARIABLE: str(state)}
+
+
+def _process(state: Path) -> psutil.Process | None:
+    """The supervisor's process, unless its pid is somebody else's by now."""
+    with suppress(FileNotFoundError, psutil.Error, json.JSONDecodeError):
+        record = json.loads((layout.supervisor_folder(state) / "supervisor.pid").read_text())
+        process = psutil.Process(record["pid"])
+        if process.create_time() == record["create_time"]:
+            return process
+    return None
+
+
+def _lives(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return False
 
 
 def _start(state: Path) -> None:

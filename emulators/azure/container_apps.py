@@ -19,18 +19,21 @@ from typing import Any, cast
 
 import httpx
 
+from emulators.azure.documents import list_at, object_at, value_at
 from emulators.azure.errors import AzureError
 from emulators.azure.images import Images
 from emulators.azure.ingress import Ingress
 from emulators.azure.managed_identity import Endpoint, ManagedIdentityEndpoint
 from emulators.azure.processes import Children, Kept, stop
 from emulators.azure.tokens import Principal
-from emulators.hosting import MARKER_VARIABLE
+from emulators.state import MARKER_VARIABLE
 
 READY_SECONDS = 60.0
 INIT_SECONDS = 60.0
 PROBE_SECONDS = 0.1
 LIVENESS_SECONDS = 10.0
+MAXIMUM_GRACE_SECONDS = 5.0
+"""However long the template lets a replica take to end: people wait for this one."""
 
 
 @dataclass(frozen=True)
@@ -78,8 +81,8 @@ class ContainerApp:
             self.revision = None
 
     async def _ingress_for(self, arm: Mapping[str, Any]) -> None:
-        entry = (arm["properties"].get("configuration") or {}).get("ingress") or {}
-        hosts = [str(domain["name"]) for domain in entry.get("customDomains") or []]
+        domains = list_at(arm, "properties.configuration.ingress.customDomains")
+        hosts = [str(domain["name"]) for domain in domains]
         for host in set(self._ingress) - set(hosts):
             await self._ingress.pop(host).stop()
         for host in hosts:
@@ -106,10 +109,10 @@ class Revision:
 
     async def start(self) -> None:
         init = self._endpoint("Init")
-        for container in self.template.get("initContainers") or []:
+        for container in list_at(self.template, "initContainers"):
             await self._run_init(container, init)
         main, container = self._endpoint("Main"), self.template["containers"][0]
-        count = max(1, int((self.template.get("scale") or {}).get("minReplicas") or 1))
+        count = max(1, int(value_at(self.template, "scale.minReplicas") or 1))
         for index in range(count):
             port = _free_port()
             replica = f"{self.name}-{index}"
@@ -119,7 +122,7 @@ class Revision:
                 self._argv(container),
                 lambda port=port, replica=replica: self._environment(container, main, replica, port),
                 self._image(container),
-                grace_seconds=float(self.template.get("terminationGracePeriodSeconds") or 4),
+                grace_seconds=min(float(self.template.get("terminationGracePeriodSeconds") or 30), MAXIMUM_GRACE_SECONDS),
             )
             await kept.start()
             self._replicas.append(kept)
@@ -153,7 +156,9 @@ class Revision:
         try:
             code = await asyncio.wait_for(process.wait(), INIT_SECONDS)
         except TimeoutError:
-            raise self._failed(name, f"init container '{container['name']}' did not end in {INIT_SECONDS:.0f} s") from None
+            raise self._failed(
+                name, f"init container '{container['name']}' did not end in {INIT_SECONDS:.0f} s"
+            ) from None
         finally:
             await stop(process)
             self.platform.children.ended(name)
@@ -177,11 +182,11 @@ class Revision:
         }
         if port is not None:
             environment["CONTAINER_APP_PORT"] = str(port)
-        own = {str(v["name"]): str(v.get("value") or "") for v in container.get("env") or []}
+        own = {str(v["name"]): str(v.get("value") or "") for v in list_at(container, "env")}
         return own | environment
 
     def _argv(self, container: Mapping[str, Any]) -> list[str]:
-        command = [*(container.get("command") or ["python", "-m", "runtime"]), *(container.get("args") or [])]
+        command = [*(list_at(container, "command") or ["python", "-m", "runtime"]), *list_at(container, "args")]
         return [sys.executable if command[0] in ("python", "python3") else command[0], *command[1:]]
 
     def _image(self, container: Mapping[str, Any]) -> Path:
@@ -194,9 +199,9 @@ class Revision:
 
     def _identities(self, phase: str) -> list[Principal]:
         """Identities assigned to the app whose life cycle includes the phase (All, unless a setting says otherwise)."""
-        settings = (self.arm["properties"].get("configuration") or {}).get("identitySettings") or []
+        settings = list_at(self.arm, "properties.configuration.identitySettings")
         cycles = {s["identity"].lower(): s.get("lifecycle", "All") for s in settings}
-        assigned = (self.arm.get("identity") or {}).get("userAssignedIdentities") or {}
+        assigned = object_at(self.arm, "identity.userAssignedIdentities")
         found = [
             self.platform.principal_of(arm_id)
             for arm_id in assigned
@@ -232,7 +237,7 @@ class Revision:
 
 def _probe(container: Mapping[str, Any], kind: str) -> dict[str, Any] | None:
     """The HTTP probe of a kind; its port is the target port, whatever its number."""
-    for probe in container.get("probes") or []:
+    for probe in list_at(container, "probes"):
         if probe.get("type") == kind and probe.get("httpGet"):
             return cast(dict[str, Any], probe)
     return None
@@ -240,7 +245,7 @@ def _probe(container: Mapping[str, Any], kind: str) -> dict[str, Any] | None:
 
 async def _passes(client: httpx.AsyncClient, probe: Mapping[str, Any], port: int) -> bool:
     get = probe["httpGet"]
-    headers = {h["name"]: h["value"] for h in get.get("httpHeaders") or []}
+    headers = {h["name"]: h["value"] for h in list_at(get, "httpHeaders")}
     try:
         answer = await client.get(f"http://127.0.0.1:{port}{get.get('path') or '/'}", headers=headers)
     except httpx.HTTPError:
@@ -251,8 +256,8 @@ async def _passes(client: httpx.AsyncClient, probe: Mapping[str, Any], port: int
 def _fingerprint(arm: Mapping[str, Any]) -> str:
     """Changes with whatever makes a new revision here: template, ingress, identities."""
     properties = arm["properties"]
-    configuration = {k: v for k, v in (properties.get("configuration") or {}).items()}
-    text = json.dumps([properties.get("template"), configuration, arm.get("identity")], sort_keys=True)
+    parts = [properties.get("template"), properties.get("configuration"), arm.get("identity")]
+    text = json.dumps(parts, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
 

@@ -58,9 +58,9 @@ class DataPlanes:
         key = arm["id"].lower()
         if key in self._servers:
             return
-        url = arm["properties"]["vaultUri"].rstrip("/")
+        url = str(arm["properties"]["vaultUri"]).rstrip("/")
         vault = KeyVault(arm["id"], url, VaultData(self.state, arm["name"]), self.issuer, self._permitted)
-        port = urlsplit(url).port or 443
+        port = urlsplit(str(url)).port or 443
         try:
             bound = listening(port)
         except OSError:
@@ -128,6 +128,7 @@ class Server(uvicorn.Server):
     """An ASGI server inside the supervisor's event loop, which keeps the signals for itself."""
 
     task: asyncio.Task[None]
+    listening: asyncio.Event
 
     @classmethod
     async def serving(cls, app: ASGIApp, bound: socket.socket, context: ssl.SSLContext | None) -> "Server":
@@ -142,10 +143,16 @@ class Server(uvicorn.Server):
         config.load()
         config.ssl = context
         server = cls(config)
+        server.listening = asyncio.Event()
         server.task = asyncio.create_task(server.serve(sockets=[bound]))
-        while not server.started and not server.task.done():
-            await asyncio.sleep(0.005)
+        await server.listening.wait()
         return server
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        try:
+            await super().startup(sockets)
+        finally:
+            self.listening.set()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None]:

@@ -25,7 +25,7 @@ def changes(row: Row, before: Mapping[str, Any], after: Mapping[str, Any]) -> li
     """Differences in inputs. Path inputs, location and create-only properties replace."""
     create_only = (*row.path_inputs, *row.create_only, *(["location"] if row.located else []))
     found: list[Change] = []
-    for path, kind in _compare(_normal(before), _normal(after), ""):
+    for path, kind in _compare(cast(Any, _normal(before)), cast(Any, _normal(after)), ""):
         plain = re.sub(r"\[[^]]*\]", "", path)
         replaces = any(plain == p or plain.startswith(f"{p}.") or p.startswith(f"{plain}.") for p in create_only)
         found.append(Change(path, kind, replaces))
@@ -72,15 +72,15 @@ def _project(before: Any, now: Any, write_only: tuple[str, ...], path: str) -> A
         old_items, items = cast(list[Any], before), cast(list[Any], now)
         if len(old_items) == len(items):
             return [_project(o, n, write_only, path) for o, n in zip(old_items, items, strict=True)]
-    return now
+    return cast(Any, now)
 
 
-def _normal(value: Any) -> Any:
+def _normal(value: object) -> object:
     """Absent and null are one."""
     if isinstance(value, Mapping):
-        return {k: _normal(v) for k, v in cast(Mapping[str, Any], value).items() if v is not None}
+        return {k: cast(Any, _normal(v)) for k, v in cast(Mapping[str, Any], value).items() if v is not None}
     if isinstance(value, list):
-        return [_normal(v) for v in cast(list[Any], value)]
+        return [cast(Any, _normal(v)) for v in cast(list[Any], value)]
     return value
 
 

@@ -1,8 +1,8 @@
 """What goes wrong in the emulated cloud.
 
-    AzureError            Resource Manager says no: HTTP status, code and message, as ARM spells them
-      PartialCreate       the resource exists, and its creation failed: Pulumi must know it
-    SupervisorUnavailable the process that owns the emulated cloud's processes does not answer
+AzureError            Resource Manager says no: HTTP status, code and message, as ARM spells them
+  PartialCreate       the resource exists, and its creation failed: Pulumi must know it
+SupervisorUnavailable the process that owns the emulated cloud's processes does not answer
 """
 
 from typing import Any
@@ -12,7 +12,7 @@ class AzureError(Exception):
     """A refusal of Resource Manager."""
 
     def __init__(self, status: int, code: str, message: str) -> None:
-        super().__init__(f"Status={status} Code=\"{code}\" Message=\"{message}\"")
+        super().__init__(f'Status={status} Code="{code}" Message="{message}"')
         self.status, self.code, self.message = status, code, message
 
 

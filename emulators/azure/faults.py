@@ -12,10 +12,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
-from emulators import tls
 from emulators.azure.errors import AzureError
 from emulators.azure.store import locked
-from emulators.hosting import JsonLines, now_text
+from emulators.state import JsonLines, now_text, write_private
 
 FAULTS: dict[str, Callable[[str], AzureError]] = {
     "conflict": lambda arm_id: AzureError(409, "Conflict", f"another operation on {arm_id} is in progress"),
@@ -40,7 +39,7 @@ def take_fault(state: Path, operation: str, token: str, arm_id: str) -> str | No
             )
             if matches and rule.get("times", 1) > 0:
                 rule["times"] = rule.get("times", 1) - 1
-                tls.write_private(file, json.dumps(rules, indent=1).encode())
+                write_private(file, json.dumps(rules, indent=1).encode())
                 return cast(str, rule["fault"])
     return None
 

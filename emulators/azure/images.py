@@ -4,9 +4,10 @@ Owns `images/<digest>/` of the state folder: exactly the files that were hashed 
 is a missing image, unless it was laid out before. There is no registry and no layer.
 """
 
-import os
+import compileall
 import re
 import shutil
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,31 +20,45 @@ class Images:
 
     def __init__(self, state: Path, tree: Path) -> None:
         self.folder, self.tree = state / "images", tree
+        self._lock = threading.Lock()
 
     def folder_of(self, image: str) -> Path:
         """The files of an image by digest. Raises AzureError (MANIFEST_UNKNOWN)."""
         found = re.fullmatch(r"[^@]+@sha256:([0-9a-f]{64})", image)
         if found is None:
             raise AzureError(400, "InvalidParameterValue", f"expected an image by digest, got '{image}'")
-        wanted = found[1]
-        folder = self.folder / wanted
-        if folder.is_dir():
-            return folder
-        files = dict(self.files())
-        present = image_digest(files.items())
-        if present != wanted:
+        with self._lock:
+            folder = self.folder / found[1]
+            if folder.is_dir():
+                return folder
+            present = self._lay_out()
+        if present != folder:
             raise AzureError(
                 404,
                 "MANIFEST_UNKNOWN",
-                f"manifest unknown: {image}. This cloud can run the working tree, sha256:{present}, and images that it "
-                "has run before",
+                f"manifest unknown: {image}. This cloud can run the working tree, sha256:{present.name}, and images "
+                "that it has run before",
             )
-        partial = self.folder / f".{wanted}.{os.getpid()}"
+        return present
+
+    def prepare(self) -> None:
+        """Lay out the working tree's image before it is asked for."""
+        with self._lock:
+            self._lay_out()
+
+    def _lay_out(self) -> Path:
+        """The working tree's image as files, compiled once so that not each of its processes does."""
+        files = dict(self.files())
+        folder = self.folder / image_digest(files.items())
+        if folder.is_dir():
+            return folder
+        partial = folder.with_name(f".{folder.name}.partial")
         shutil.rmtree(partial, ignore_errors=True)
         for path, content in files.items():
             target = partial / path
             target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             target.write_bytes(content)
+        compileall.compile_dir(partial, quiet=2, stripdir=partial, prependdir=folder)
         partial.rename(folder)
         return folder
 

@@ -46,7 +46,7 @@ class Ingress:
             raise AzureError(
                 409,
                 "PortInUse",
-                f"port {self.port} of 127.0.0.1, the public host {self.name}:{self.port}, cannot be used ({e.strerror}): "
+                f"port {self.port} of 127.0.0.1, the public host {self.name}:{self.port}, is taken ({e.strerror}): "
                 "end the program that listens there, or give this geography another public host in the stack's "
                 "configuration (teams-ehr-connector:geographies, publicHosts)",
             ) from None

@@ -37,7 +37,8 @@ def _check_object(objects: Any, name: str, value: Any, path: str) -> Iterator[tu
         yield path, f"expected an object ({name}), got {_kind(value)}"
         return
     definition = objects[name]
-    for key, item in value.items():
+    given = typing.cast(Mapping[str, Any], value)
+    for key, item in given.items():
         here = f"{path}.{key}" if path else key
         kind = definition["properties"].get(key)
         if kind is None:
@@ -45,7 +46,7 @@ def _check_object(objects: Any, name: str, value: Any, path: str) -> Iterator[tu
         elif item is not None:
             yield from _check_kind(objects, kind, item, here)
     for key in definition["required"]:
-        if value.get(key) is None:
+        if given.get(key) is None:
             yield (f"{path}.{key}" if path else key), f"missing required property '{key}' of {name}"
 
 
@@ -75,8 +76,15 @@ def _check_kind(objects: Any, kind: Any, value: Any, path: str) -> Iterator[tupl
             yield from _check_kind(objects, kind["map"], item, f"{path}.{key}")
 
 
-def _kind(value: Any) -> str:
-    names = {str: "a string", bool: "a boolean", float: "a number", int: "a number", list: "a list", dict: "an object"}
+def _kind(value: object) -> str:
+    names: dict[type, str] = {
+        str: "a string",
+        bool: "a boolean",
+        float: "a number",
+        int: "a number",
+        list: "a list",
+        dict: "an object",
+    }
     return names.get(type(value), "nothing")
 
 
@@ -135,10 +143,12 @@ def _kind_of(hint: Any, namespace: dict[str, Any], objects: dict[str, Any]) -> A
         hint = eval(hint, namespace) if "[" not in hint or not hint.startswith("Output") else None  # noqa: S307
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin is typing.Union:
-        kinds = [k for k in (_kind_of(a, namespace, objects) for a in arguments if not _wrapper(a)) if k is not None]
+        kinds: list[Any] = [
+            k for k in (_kind_of(a, namespace, objects) for a in arguments if not _wrapper(a)) if k is not None
+        ]
         distinct = [k for i, k in enumerate(kinds) if k not in kinds[:i]]
         if "string" in distinct:  # an open enumeration: its members or any other string
-            distinct = [k for k in distinct if not (isinstance(k, dict) and "enum" in k)]
+            distinct = [k for k in distinct if k == "string" or "enum" not in k]
         return distinct[0] if len(distinct) == 1 else "any"
     if origin is not None and arguments:
         element = _kind_of(arguments[-1], namespace, objects)
@@ -157,8 +167,10 @@ def _kind_of(hint: Any, namespace: dict[str, Any], objects: dict[str, Any]) -> A
 def _wrapper(hint: Any) -> bool:
     """Awaitables and Outputs around the same value, and None."""
     text = hint.__forward_arg__ if isinstance(hint, typing.ForwardRef) else str(hint)
-    return hint is type(None) or text.startswith(("Output[", "typing.Awaitable", "collections.abc.Awaitable")) or (
-        "pulumi.output.Output" in text.split("[")[0]
+    return (
+        hint is type(None)
+        or text.startswith(("Output[", "typing.Awaitable", "collections.abc.Awaitable"))
+        or ("pulumi.output.Output" in text.split("[")[0])
     )
 
 

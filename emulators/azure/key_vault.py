@@ -79,7 +79,9 @@ class KeyVault:
             raise _Refused(400, "BadParameter", "expected api-version=7.4")
         if not self._permitted(claims["oid"], self.arm_id, action):
             raise _Refused(
-                403, "Forbidden", f"Caller is not authorized to perform action {action} on resource; oid={claims['oid']}"
+                403,
+                "Forbidden",
+                f"Caller is not authorized to perform action {action} on resource; oid={claims['oid']}",
             )
         name = request.path_params.get("name", "x")
         if not re.fullmatch(r"[0-9A-Za-z-]{1,127}", name):
@@ -87,7 +89,7 @@ class KeyVault:
 
     async def _answer_refusal(self, request: Request, error: Exception) -> Response:
         refused = cast(_Refused, error)
-        headers = {}
+        headers: dict[str, str] = {}
         if refused.status == 401:
             authority = self.issuer.issuer.rsplit("/v2.0", 1)[0]
             headers["WWW-Authenticate"] = f'Bearer authorization="{authority}", resource="{VAULT}"'

@@ -11,8 +11,6 @@ from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from emulators import tls
-
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
 
 
@@ -70,8 +68,7 @@ def listen(path: Path) -> socket.socket:
 
 def remove_what_was_made(state: Path) -> None:
     """Everything made at run time, once the last resource is gone; logs and records stay."""
-    tls.remove_keys(state)
-    for folder in (state / "postgres", state / "images", state / "azure" / "vaults"):
+    for folder in (state / "ca", state / "postgres", state / "images", state / "azure" / "vaults"):
         shutil.rmtree(folder, ignore_errors=True)
     for name in ("identity-signing-key.pem", "identity-jwks.json"):
         with suppress(FileNotFoundError):

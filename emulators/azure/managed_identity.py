@@ -1,8 +1,8 @@
 """The token endpoint that Container Apps gives to a container, for the identities of that app and phase only.
 
-Wire: "Managed identities in Azure Container Apps", REST endpoint reference (api-version 2019-08-01): GET IDENTITY_ENDPOINT
-with `resource` and `client_id`, header X-IDENTITY-HEADER. An identity that is not assigned to the app, or whose
-life-cycle setting leaves this phase out, is refused, and so is a header of another app.
+Wire: "Managed identities in Azure Container Apps", REST endpoint reference, 2019-08-01: GET IDENTITY_ENDPOINT with
+`resource` and `client_id`, header X-IDENTITY-HEADER. An identity that is not assigned to the app, or whose life-cycle
+setting leaves this phase out, is refused, and so is a header of another app.
 """
 
 import secrets

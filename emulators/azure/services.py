@@ -79,7 +79,8 @@ class Services:
 
     def states(self) -> dict[str, str]:
         return {
-            s.name: self._problems.get(s.name) or ("up" if s.name in self._kept and self._kept[s.name].alive else "down")
+            s.name: self._problems.get(s.name)
+            or ("up" if s.name in self._kept and self._kept[s.name].alive else "down")
             for s in self.services
         }
 
@@ -96,7 +97,7 @@ class Services:
             if problem:
                 self._problems[service.name] = (
                     f"port {port} of 127.0.0.1, where the emulator '{service.name}' listens, {problem}: end that "
-                    "program, or give another port in the emulated world (emulators/world.yaml) and the stack's configuration"
+                    "program, or give another port in emulators/world.yaml and in the stack's configuration"
                 )
                 return
             kept = Kept(

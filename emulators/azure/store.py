@@ -16,8 +16,8 @@ from typing import Any
 
 import psutil
 
-from emulators import tls
 from emulators.azure.arm import BY_ARM_TYPE, Row
+from emulators.state import write_private
 
 FIRST_PORT, LAST_PORT = 20000, 29999
 """Below the range from which Linux takes ports for outgoing connections (32768 up)."""
@@ -103,7 +103,7 @@ class Store:
             contents = self.read()
             yield contents
             document = {"version": 1, "resources": contents.resources, "operations": contents.operations}
-            tls.write_private(self.file, json.dumps(document, indent=1, sort_keys=True).encode())
+            write_private(self.file, json.dumps(document, indent=1, sort_keys=True).encode())
 
 
 @contextmanager

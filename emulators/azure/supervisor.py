@@ -33,7 +33,8 @@ from emulators.azure.processes import Children
 from emulators.azure.services import Service, Services, host_names, services_of
 from emulators.azure.store import Contents, Store
 from emulators.azure.supervisor_ids import owner_of
-from emulators.hosting import configure_logs, state_folder
+from emulators.hosting import configure_logs
+from emulators.state import state_folder, write_private
 from emulators.world import World, load_world
 
 RETRY_SECONDS = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
@@ -78,6 +79,7 @@ class Supervisor:
         tls.ensure_leaf(self.state, host_names(self.world))
         self.template.begin()
         self.services.begin()
+        image = asyncio.create_task(asyncio.to_thread(self.platform.images.prepare))
         await self.planes.start()
         await self._control.start()
         self.log.info("started", pid=os.getpid())
@@ -85,6 +87,7 @@ class Supervisor:
         await self._ending.wait()
         await self._control.stop()
         first.cancel()
+        await asyncio.wait({image})
         await self._stop_all()
         keeper.cancel()
         with suppress(asyncio.CancelledError):
@@ -157,7 +160,10 @@ class Supervisor:
         await server.start()
         await server.apply(wanted_in(key, contents))
         await server.revoke(
-            {*self.planes.object_ids(), *(object_id for object_id, _ in wanted_in(key, contents).administrators.values())}
+            {
+                *self.planes.object_ids(),
+                *(object_id for object_id, _ in wanted_in(key, contents).administrators.values()),
+            }
         )
 
     async def _dependencies(self, key: str, contents: Contents) -> None:
@@ -275,7 +281,7 @@ def become_the_supervisor(state: Path) -> Callable[[], None] | None:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             break
         except BlockingIOError:  # another one, or one that is about to end, or somebody who only looks
-            if (folder / "control.sock").exists() and _answers(folder) or time.monotonic() > deadline:
+            if _answers(folder) or time.monotonic() > deadline:
                 os.close(descriptor)
                 return None
             time.sleep(0.05)
@@ -286,7 +292,7 @@ def become_the_supervisor(state: Path) -> Callable[[], None] | None:
         if any(_has_marker(process, state) for process in left):
             reaper.end_session(before["pid"])
     me = psutil.Process()
-    tls.write_private(record_file, json.dumps({"pid": me.pid, "create_time": me.create_time()}).encode())
+    write_private(record_file, json.dumps({"pid": me.pid, "create_time": me.create_time()}).encode())
 
     def release() -> None:
         for name in ("supervisor.pid", "children.json", "control.sock"):
@@ -323,6 +329,7 @@ def main() -> None:
     finally:
         reaper.end_session(os.getpid())
         release()
+        os._exit(0)  # at once: whoever waits for our end waits for the process
 
 
 if __name__ == "__main__":

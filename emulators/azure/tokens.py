@@ -18,7 +18,8 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from jwt.algorithms import RSAAlgorithm
 
-from emulators import tls
+from emulators.azure.deployer import DEPLOYER_CLIENT_ID, DEPLOYER_OBJECT_ID
+from emulators.state import write_private
 
 VAULT = "https://vault.azure.net"
 DATABASE = "https://ossrdbms-aad.database.windows.net"
@@ -26,9 +27,6 @@ EXCHANGE = "api://AzureADTokenExchange"
 AUDIENCES = frozenset({VAULT, DATABASE, EXCHANGE})
 LIFETIME_SECONDS = 3600
 RENEW_BEFORE_SECONDS = 300
-
-DEPLOYER_OBJECT_ID = "5d5d5d5d-0000-4000-8000-000000000001"
-DEPLOYER_CLIENT_ID = "5d5d5d5d-0000-4000-8000-000000000002"
 
 
 @dataclass(frozen=True)
@@ -62,13 +60,13 @@ class Issuer:
             pem = made.private_bytes(
                 serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
             )
-            tls.write_private(file, pem)
+            write_private(file, pem)
         self._key = cast(rsa.RSAPrivateKey, serialization.load_pem_private_key(file.read_bytes(), None))
-        public = cast(dict[str, Any], RSAAlgorithm.to_jwk(self._key.public_key(), as_dict=True))
+        public = RSAAlgorithm.to_jwk(self._key.public_key(), as_dict=True)
         self.kid = hashlib.sha256(public["n"].encode()).hexdigest()[:32]
         jwk = {"kty": "RSA", "use": "sig", "alg": "RS256", "kid": self.kid, "n": public["n"], "e": public["e"]}
         document = {"issuer": issuer, "keys": [jwk]}
-        tls.write_private(state / "azure" / "identity-jwks.json", json.dumps(document, indent=1).encode())
+        write_private(state / "azure" / "identity-jwks.json", json.dumps(document, indent=1).encode())
         self._cache: dict[tuple[str, str], Token] = {}
 
     def token(self, principal: Principal, audience: str) -> Token:

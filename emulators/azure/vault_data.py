@@ -14,8 +14,8 @@ from typing import Any, cast
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
-from emulators import tls
 from emulators.azure.store import locked
+from emulators.state import write_private
 
 CURVES: dict[str, ec.EllipticCurve] = {"P-256": ec.SECP256R1(), "P-384": ec.SECP384R1()}
 
@@ -78,7 +78,7 @@ class VaultData:
         }
         with locked(self._folder / "lock"):
             versions = self._versions(kind, name)
-            tls.write_private(file, json.dumps([*versions, version]).encode())
+            write_private(file, json.dumps([*versions, version]).encode())
         return version
 
     def _get(self, kind: str, name: str, version: str | None) -> dict[str, Any] | None:

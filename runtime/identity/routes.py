@@ -67,13 +67,13 @@ async def wait(request: Request) -> Response:
 
 
 async def wait_state(request: Request) -> Response:
-    """What the waiting page asks for: `waiting`, `refused`, `confirmed` or `gone`."""
+    """What the waiting page asks for: `waiting` (with the code of the last refusal, if any), `confirmed` or `gone`."""
     found = await pending.of_window(services_of(request), _cookie(request, pending.WINDOW_COOKIE))
     if found is None:
         return JSONResponse({"state": "gone"})
     if found.state == "confirmed":
         return JSONResponse({"state": "confirmed"})
-    return JSONResponse({"state": "refused" if found.refusal_code else "waiting"})
+    return JSONResponse({"state": "waiting", "refusal": found.refusal_code})
 
 
 async def _take(services: Services, request: Request, found: PendingSignIn, served: Served) -> Response:

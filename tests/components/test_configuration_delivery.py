@@ -1,6 +1,7 @@
 """How organisations reach the runtime: by one document per geography, in chunks, and by no other way."""
 
 import random
+from functools import cache
 from typing import Any
 
 import pytest
@@ -9,13 +10,15 @@ from schemas.configuration_document import CHUNK_CHARACTERS, ConfigurationDocume
 from schemas.handover import Handover
 from schemas.stack_config import StackConfig
 from schemas.vocabulary import GeographyName, RuntimeRole
-from tests.support.program import Emitted, Program, run, stack_of
+from tests.support.program import Emitted, Program, run, sample, stack_of
 
 MANY = 1_500
 
 
-def with_many_organizations(stack: StackConfig) -> StackConfig:
+@cache
+def many_organizations() -> StackConfig:
     """The stack with so many organisations in one geography that its document exceeds 2 MB."""
+    stack = stack_of("local")
     rng = random.Random(7)
     model = next(o for o in stack.organizations if o.geography is GeographyName.AMERICAS)
     made = tuple(
@@ -28,6 +31,11 @@ def with_many_organizations(stack: StackConfig) -> StackConfig:
         for i in range(MANY)
     )
     return stack.model_copy(update={"organizations": (*stack.organizations, *made)})
+
+
+@cache
+def large() -> Program:
+    return run(many_organizations())
 
 
 def environments(app: Emitted) -> list[dict[str, str]]:
@@ -47,29 +55,31 @@ def delivered(program: Program, geography: str, handover: Handover) -> Configura
 
 @pytest.mark.parametrize("stack", ["local", "local-prod", "test", "prod"])
 def test_every_container_is_told_a_handover_that_the_runtime_reads(stack: str) -> None:
-    program = run(stack_of(stack))
+    program = sample(stack)
     for app in program.of("azure-native:app:ContainerApp"):
         geography, role = app.name.split("-")
         init, main = map(Handover.from_environment, environments(app))
         assert (init.role, main.role) == (RuntimeRole.INIT, RuntimeRole(role))
         assert {init.geography, main.geography} == {GeographyName(geography)}
-        assert init.database_roles is not None and main.database_roles is None
-        assert f"//connector_{role}@" in main.database_url and "//connector_init@" in init.database_url
+        assert init.database_roles is not None
+        assert main.database_roles is None
+        assert f"//connector_{role}@" in main.database_url
+        assert "//connector_init@" in init.database_url
         assert init.managed_identity_client_id != main.managed_identity_client_id
         assert delivered(program, geography, main) == ConfigurationDocument.of(stack_of(stack), main.geography)
 
 
 @pytest.mark.parametrize(("stack", "sslmode"), [("prod", "verify-full"), ("test", "verify-full"), ("local", "disable")])
 def test_the_database_certificate_is_verified_wherever_cloud_is_azure(stack: str, sslmode: str) -> None:
-    for app in run(stack_of(stack)).of("azure-native:app:ContainerApp"):
+    for app in sample(stack).of("azure-native:app:ContainerApp"):
         assert {e["CONNECTOR_DATABASE_URL"].partition("?")[2] for e in environments(app)} == {f"sslmode={sslmode}"}
 
 
 def test_two_megabytes_arrive_in_chunks_that_a_vault_takes() -> None:
-    stack = with_many_organizations(stack_of("local"))
+    stack = many_organizations()
     document = ConfigurationDocument.of(stack, GeographyName.AMERICAS)
     assert len(document.model_dump_json(by_alias=True)) > 2_000_000
-    program = run(stack)
+    program = large()
     secrets = [s for s in program.of("azure-native:keyvault:Secret") if s.name.startswith("americas-")]
     assert len(secrets) > 5
     assert all(len(s.inputs["properties"]["value"]) <= CHUNK_CHARACTERS for s in secrets)
@@ -79,7 +89,7 @@ def test_two_megabytes_arrive_in_chunks_that_a_vault_takes() -> None:
 
 
 def test_the_chunks_of_one_vault_are_written_one_after_the_other_and_never_deleted_from_outside() -> None:
-    program = run(with_many_organizations(stack_of("local")))
+    program = large()
     secrets = [s for s in program.of("azure-native:keyvault:Secret") if s.name.startswith("americas-")]
     urns = {s.urn for s in secrets}
     assert all(s.depends_on & urns for s in secrets[1:])
@@ -87,7 +97,7 @@ def test_the_chunks_of_one_vault_are_written_one_after_the_other_and_never_delet
 
 
 def test_nothing_that_grows_with_organisations_is_in_variables_or_outputs() -> None:
-    few, many = run(stack_of("local")), run(with_many_organizations(stack_of("local")))
+    few, many = sample("local"), large()
 
     def size(program: Program) -> int:
         apps = program.of("azure-native:app:ContainerApp")
@@ -100,7 +110,7 @@ def test_nothing_that_grows_with_organisations_is_in_variables_or_outputs() -> N
 
 def test_no_value_of_an_organisation_is_in_a_variable_or_an_output() -> None:
     stack = stack_of("local")
-    program = run(stack)
+    program = sample("local")
     shown = str(program.outputs) + "".join(str(environments(a)) for a in program.of("azure-native:app:ContainerApp"))
     for organization in stack.organizations:
         connections = organization.connections

@@ -4,20 +4,14 @@ import importlib
 import inspect
 import json
 import re
-from functools import cache
 
 import pytest
 
-from tests.support.program import Emitted, Program, run, stack_of
+from tests.support.program import Emitted, sample
 from tests.support.samples import ROOT
 
 COMMITTED: dict[str, str] = json.loads((ROOT / "components" / "emitted_types.json").read_text())
 API_VERSION = re.compile(r"Uses Azure REST API version ([0-9a-z-]+?)\.(?:\s|$)")
-
-
-@cache
-def program(stack: str) -> Program:
-    return run(stack_of(stack))
 
 
 def api_version(token: str) -> str:
@@ -31,7 +25,7 @@ def api_version(token: str) -> str:
 
 @pytest.mark.parametrize("stack", ["local", "local-prod", "test", "prod"])
 def test_the_program_emits_exactly_the_committed_types(stack: str) -> None:
-    emitted = {r.type for r in program(stack).resources if r.type.startswith("azure-native:")}
+    emitted = {r.type for r in sample(stack).resources if r.type.startswith("azure-native:")}
     assert emitted == set(COMMITTED)
 
 
@@ -41,13 +35,13 @@ def test_the_sdk_uses_the_committed_api_versions() -> None:
 
 def test_no_resource_changes_its_urn() -> None:
     """A new URN is a replacement: of state, that loses it. Rename only with an alias."""
-    emitted = sorted(shown(r) for r in program("local").resources if r.name.startswith("americas"))
+    emitted = sorted(shown(r) for r in sample("local").resources if r.name.startswith("americas"))
     assert emitted == sorted(URNS.split())
 
 
 def test_geographies_differ_in_nothing_but_their_name() -> None:
     def urns(geography: str) -> set[str]:
-        mine = [r for r in program("local").resources if r.name.startswith(geography)]
+        mine = [r for r in sample("local").resources if r.name.startswith(geography)]
         return {shown(r).replace(geography, "GEOGRAPHY") for r in mine}
 
     assert urns("americas") == urns("emea") == urns("apac")

@@ -11,53 +11,62 @@ from tests.support.browser_journeys import (
     open_window,
     overflow_px,
     sign_in_heading,
+    sign_in_ticket,
     visit_heading,
 )
 
 NEW_TO_MICROSOFT = "U-PRAI-2"
 
 
-def test_a_provider_signs_in_once_and_is_never_asked_again(browser: Browser, hospital: Hospital) -> None:
+def test_whoever_declines_the_link_can_sign_in_again_at_once(browser: Browser, hospital: Hospital) -> None:
     provider = hospital.provider(NEW_TO_MICROSOFT)
-    account = hospital.account_of(provider)
-    csn = hospital.schedule(provider, "Jo First")
+    visit = hospital.schedule(provider)
     with open_window(browser) as context:
         hyperspace = Hyperspace(context, hospital, provider)
         hyperspace.open()
-        frame = hyperspace.begin(csn)
-        expect(sign_in_heading(frame)).to_be_visible()
-
+        frame = hyperspace.begin(visit.csn)
+        used = sign_in_ticket(frame).input_value()
         window = hyperspace.sign_in_once(frame)
-        for named in (hospital.ehr.organization, account.display_name, account.user_principal_name):
-            expect(window.get_by_text(named).first).to_be_visible()
         window.get_by_role("button", name="No, do not link").click()
         expect(window.get_by_role("heading", name="Nothing was linked")).to_be_visible()
         window.close()
+        expect(sign_in_ticket(frame)).not_to_have_value(used)
+        hyperspace.sign_in_once(frame)
+
+
+def test_a_provider_signs_in_once_and_is_never_asked_again(browser: Browser, hospital: Hospital) -> None:
+    provider = hospital.provider(NEW_TO_MICROSOFT)
+    account = hospital.account_of(provider)
+    visit, next_visit = hospital.schedule(provider), hospital.schedule(provider)
+    with open_window(browser) as context:
+        hyperspace = Hyperspace(context, hospital, provider)
+        hyperspace.open()
+        frame = hyperspace.begin(visit.csn)
         expect(sign_in_heading(frame)).to_be_visible()
 
         window = hyperspace.sign_in_once(frame)
+        for named in (provider.id, account.display_name, account.user_principal_name):
+            expect(window.get_by_text(named).first).to_be_visible()
         window.get_by_role("button", name="Yes, link them").click()
         expect(window.get_by_role("heading", name="You are signed in")).to_be_visible()
         window.close()
         expect(visit_heading(frame)).to_be_visible()
         expect(frame.get_by_role("link", name="Open Teams")).to_be_visible()
 
-        other = hospital.schedule(provider, "Kim Second")
         hyperspace.open()
-        frame = hyperspace.begin(other)
-        expect(visit_heading(frame)).to_be_visible()
+        expect(visit_heading(hyperspace.begin(next_visit.csn))).to_be_visible()
 
     with open_window(browser) as another_workstation:
         hyperspace = Hyperspace(another_workstation, hospital, provider)
         hyperspace.open()
-        expect(visit_heading(hyperspace.begin(csn))).to_be_visible()
+        expect(visit_heading(hyperspace.begin(visit.csn))).to_be_visible()
 
 
 def test_every_cookie_in_the_frame_is_partitioned_by_the_ehrs_site(browser: Browser, hospital: Hospital) -> None:
     provider = hospital.provider("U-PRAI-1")
-    csn = hospital.schedule(provider, "Lee Cookie")
+    visit = hospital.schedule(provider)
     with open_window(browser) as context:
-        Hyperspace(context, hospital, provider).into_visit(csn)
+        Hyperspace(context, hospital, provider).into_visit(visit.csn)
         held = [c for c in context.cookies() if c.get("domain") == "localhost" and "provider" in c.get("name", "")]
     assert held
     assert {(c.get("partitionKey"), c.get("httpOnly"), c.get("secure")) for c in held} == {
@@ -78,10 +87,10 @@ def test_a_launch_without_an_appointment_is_explained_in_the_frame(browser: Brow
 @pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
 def test_the_providers_page_fits_its_window(browser: Browser, hospital: Hospital, size: tuple[int, int]) -> None:
     provider = hospital.provider("U-PRAI-1")
-    csn = hospital.schedule(provider, "Max Narrow")
+    visit = hospital.schedule(provider)
     with open_window(browser, size) as context:
         hyperspace = Hyperspace(context, hospital, provider)
-        frame = hyperspace.into_visit(csn)
+        frame = hyperspace.into_visit(visit.csn)
         assert overflow_px(hyperspace.page) == 0
         inner = frame.locator("html").evaluate("e => e.scrollWidth - e.clientWidth")
         assert inner == 0

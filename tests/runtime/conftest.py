@@ -7,6 +7,7 @@ import pytest
 
 from runtime.init import prepare
 from tests.support.connector import FakeVault, Outside, clients, settings_for
+from tests.support.launching import Place
 from tests.support.postgres import APPLICATION, INIT, ROLES, WORKER, PostgresServer, give_password, running_postgres
 
 
@@ -26,6 +27,12 @@ async def _prepare(server: PostgresServer) -> None:
     http = clients(Outside(), FakeVault())
     await prepare(settings, http)
     await http.aclose()
+
+
+@pytest.fixture(scope="module")
+def place(postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -> Place:
+    """A database and an Entra for the tests of one file."""
+    return Place.on(postgres, tmp_path_factory.mktemp("place"))
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ Owns how they find their way, by roles and texts that they read; the EHR's pages
 """
 
 import re
+import secrets
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,6 +22,8 @@ from tests.support.browser import browser_environment
 PATIENCE_MS = 20_000
 LIVE_MS = 10_000
 DESKTOP, PHONE = (1280, 900), (390, 844)
+
+expect.set_options(timeout=PATIENCE_MS)
 
 
 @contextmanager
@@ -70,13 +73,20 @@ class Hospital:
     def account_of(self, provider: EhrUser) -> User:
         return next(a for a in self.accounts if a.object_id == provider.entra_object_id)
 
-    def schedule(self, provider: EhrUser, patient_name: str) -> str:
-        """The CSN of a new appointment of a new patient, in the test environment."""
+    def schedule(self, provider: EhrUser) -> "Booked":
+        """A new appointment of a new patient, in the test environment."""
+        patient_name = f"Patient {secrets.token_hex(4)}"
         form = {"provider": provider.id, "patient_name": patient_name, "time": "14:00"}
         with httpx.Client(verify=tls.client_context(self.state), trust_env=False) as client:
             url = f"{self.ehr.url}/hyperspace/appointments"
             booked = client.post(url, data=form, headers={"Accept": "application/json"}).raise_for_status()
-        return str(booked.json()["appointments"][0]["csn"])
+        return Booked(str(booked.json()["appointments"][0]["csn"]), patient_name)
+
+
+@dataclass(frozen=True)
+class Booked:
+    csn: str
+    patient_name: str
 
 
 def open_window(browser: Browser, size: tuple[int, int] = DESKTOP) -> BrowserContext:
@@ -189,6 +199,11 @@ class TeamsRoom:
 
 def sign_in_heading(frame: FrameLocator) -> Locator:
     return frame.get_by_role("heading", name="Sign in to Microsoft once")
+
+
+def sign_in_ticket(frame: FrameLocator) -> Locator:
+    """What the sign-in window is opened with; it works once."""
+    return frame.locator('input[name="ticket"]')
 
 
 def visit_heading(frame: FrameLocator) -> Locator:

@@ -31,6 +31,7 @@ from runtime.managed_identity import ManagedIdentity
 from runtime.meeting.app_tokens import AppTokens
 from runtime.meeting.graph import Graph
 from runtime.meeting.join_links import JoinLinks
+from runtime.meeting.signing_keys import SigningKeys
 from runtime.settings import Settings
 from runtime.vault import Vault
 from schemas.configuration_document import ConfigurationDocument
@@ -144,6 +145,7 @@ def settings_for(server: PostgresServer, database: str, login: str = APPLICATION
         "key_vault_url": VAULT_URL,
         "database_url": server.url(login, database),
         "configuration_sha256": "0" * 64,
+        "configuration_secret": "configuration-0000",
         "configuration_chunks": 1,
         "entra_url": ENTRA_URL,
         "graph_url": GRAPH_URL,
@@ -190,7 +192,7 @@ def services_over(
     async def parameters() -> dict[str, Any]:
         return connection_parameters(settings) | {"password": PASSWORD}
 
-    graph = Graph(http.client, settings.graph_url, AppTokens(settings, identity, http))
+    graph = Graph(http, settings.graph_url, AppTokens(settings, identity, http))
     return Services(
         settings=settings,
         configuration=Configuration(configuration),
@@ -203,6 +205,7 @@ def services_over(
         smart=SmartClient(http, reader),
         graph=graph,
         join_links=JoinLinks(graph),
+        graph_keys=SigningKeys(settings, http),
         audit=Audit(),
     )
 

@@ -29,6 +29,10 @@ WORKER_PRINCIPAL = "6e6e6e6e-0000-4000-8000-000000000003"
 ROLES = {APPLICATION: APPLICATION_PRINCIPAL, WORKER: WORKER_PRINCIPAL}
 PASSWORD = "a-token-of-the-managed-identity"
 TEMPLATE = "connector"
+_EMPTY = """DO $$ DECLARE found text; BEGIN
+    FOR found IN SELECT tablename FROM pg_tables WHERE schemaname = 'connector' AND tablename <> 'alembic_version' LOOP
+        EXECUTE format('DELETE FROM connector.%I', found);
+    END LOOP; END $$"""
 _LETTERS = "abcdefghij"
 
 
@@ -80,11 +84,19 @@ class PostgresServer:
             connection.execute(f'CREATE DATABASE {name} TEMPLATE "{template}" OWNER azure_pg_admin'.encode())
         return name
 
+    def empty(self, database: str) -> None:
+        """Every row of ours gone."""
+        with self.administrator(database) as connection:
+            connection.execute("SET search_path = connector")
+            connection.execute(_EMPTY.encode())
+
     def dump(self, database: str) -> dict[str, list[tuple[Any, ...]]]:
         """Every row of every table of ours, `bytea` as bytes."""
         with self.administrator(database) as connection:
             tables = connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'connector'").fetchall()
-            return {name: connection.execute(f"SELECT * FROM connector.{name}".encode()).fetchall() for (name,) in tables}
+            return {
+                name: connection.execute(f"SELECT * FROM connector.{name}".encode()).fetchall() for (name,) in tables
+            }
 
 
 def _free_port() -> int:
@@ -100,12 +112,9 @@ def running_postgres() -> Generator[PostgresServer]:
     try:
         if os.getuid() == 0:
             os.chown(folder, UNPRIVILEGED, UNPRIVILEGED)
-        made = subprocess.run(
-            [*privileges(), str(BINARIES / "initdb"), "-D", str(folder), "-U", SUPERUSER, "--auth=reject", "-E", "UTF8"]
-            + ["--locale=C.UTF-8", "--no-sync"],
-            cwd="/",
-            capture_output=True,
-        )
+        options = ["--auth=reject", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync"]
+        command = [*privileges(), str(BINARIES / "initdb"), "-D", str(folder), "-U", SUPERUSER, *options]
+        made = subprocess.run(command, cwd="/", capture_output=True)
         assert made.returncode == 0, made.stderr.decode()
         with (folder / "postgresql.conf").open("a") as file:
             file.write(CONFIGURATION)

@@ -1,4 +1,5 @@
-"""What the Pulumi program emits for a sample stack, under Pulumi's mocks: every registration, as the engine would see it.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+"""What the Pulumi program emits for a sample stack, under Pulumi's mocks: every registration, as the engine sees it.
 
 Running to the end first and asserting afterwards keeps asserts out of `apply`, where a forgotten return hides them.
 """
@@ -6,6 +7,7 @@ Running to the end first and asserting afterwards keeps asserts out of `apply`, 
 import asyncio
 import uuid
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import pulumi
@@ -66,7 +68,7 @@ class _Azure(Mocks):
             answers["identity"] = inputs["identity"] | {"userAssignedIdentities": identities}
         return f"/azure/{args.typ}/{args.name}", inputs | answers
 
-    def call(self, args: MockCallArgs) -> dict[str, Any]:
+    def call(self, args: MockCallArgs) -> Any:
         raise AssertionError(f"the program asks {args.token}")
 
 
@@ -120,6 +122,12 @@ def stack_of(name: str) -> StackConfig:
     stack = load(f"Pulumi.{name}.yaml").stack
     assert stack is not None
     return stack
+
+
+@cache
+def sample(name: str) -> Program:
+    """The program of a sample stack; run once."""
+    return run(stack_of(name))
 
 
 def run(stack: StackConfig) -> Program:

@@ -127,7 +127,13 @@ class SmartServer:
         }
         claims = {k: v for k, v in claims.items() if v is not None}
         token = self.sign(claims) if self.sign else jwt.encode(claims, KEY, self.algorithm, headers={"kid": "ehr-1"})
-        answer = {"access_token": "opaque", "token_type": "Bearer", "expires_in": 300, "id_token": token, **self.context}
+        answer = {
+            "access_token": "opaque",
+            "token_type": "Bearer",
+            "expires_in": 300,
+            "id_token": token,
+            **self.context,
+        }
         return httpx.Response(200, json={k: v for k, v in answer.items() if v is not None})
 
 

@@ -106,7 +106,8 @@ def test_form_post_answers_by_a_page_that_posts_to_the_reply_address(
     form = {"flow": flow_of(page), "login": AMARA_UPN, "passwd": AMARA_PASSWORD}
     answer = browser.post(f"{microsoft.entra}/{LAKESIDE}/login", data=form)
     assert f'action="{REDIRECT}"' in answer.text
-    assert re.search(r'name="code" value="[^"]+"', answer.text) and 'name="state" value="state-1"' in answer.text
+    assert re.search(r'name="code" value="[^"]+"', answer.text)
+    assert 'name="state" value="state-1"' in answer.text
     assert "form-action 'self' https://localhost:8441" in answer.headers["content-security-policy"]
 
 
@@ -155,7 +156,8 @@ def test_pages_refuse_to_be_framed_and_the_signing_key_is_private(microsoft: Mic
 def test_the_raw_log_holds_the_token_request_whole(microsoft: Microsoft) -> None:
     microsoft.application_token()
     record = next(r for r in reversed(microsoft.raw_log("entra")) if r["path"].endswith("/token"))
-    assert f"client_id={APPLICATION}" in record["body"] and record["status"] == 200
+    assert f"client_id={APPLICATION}" in record["body"]
+    assert record["status"] == 200
 
 
 # --- what authorize refuses ------------------------------------------------------------------------------------------
@@ -175,7 +177,9 @@ def test_a_reply_address_that_is_not_registered_is_refused_on_a_page_and_never_f
     microsoft: Microsoft, browser: httpx.Client, changes: dict[str, str], code: int
 ) -> None:
     answer = browser.get(authorize_url(microsoft, new_verifier(), **changes))
-    assert answer.status_code == 400 and f"AADSTS{code}" in answer.text and "location" not in answer.headers
+    assert answer.status_code == 400
+    assert f"AADSTS{code}" in answer.text
+    assert "location" not in answer.headers
 
 
 @pytest.mark.parametrize(
@@ -206,7 +210,8 @@ def test_a_parameter_given_twice_is_refused(microsoft: Microsoft, browser: httpx
 
 def test_an_unknown_tenant_has_no_discovery_document(microsoft: Microsoft, browser: httpx.Client) -> None:
     answer = browser.get(f"{microsoft.entra}/{LAKESIDE[:-1]}f/v2.0/.well-known/openid-configuration")
-    assert answer.status_code == 400 and answer.json()["error_codes"] == [90002]
+    assert answer.status_code == 400
+    assert answer.json()["error_codes"] == [90002]
 
 
 def test_a_tenant_without_consent_gets_no_code_and_no_application_token(
@@ -230,7 +235,8 @@ def test_wrong_accounts_and_passwords_get_no_code(
     page = browser.get(authorize_url(microsoft, new_verifier()))
     form = {"flow": flow_of(page), "login": login, "passwd": password}
     answer = browser.post(f"{microsoft.entra}/{LAKESIDE}/login", data=form)
-    assert answer.status_code == 200 and text in answer.text
+    assert answer.status_code == 200
+    assert text in answer.text
 
 
 def test_a_sign_in_is_not_finished_in_another_browser(microsoft: Microsoft, browser: httpx.Client) -> None:
@@ -238,7 +244,8 @@ def test_a_sign_in_is_not_finished_in_another_browser(microsoft: Microsoft, brow
     form = {"flow": flow_of(page), "login": AMARA_UPN, "passwd": AMARA_PASSWORD}
     with microsoft.client() as other:
         answer = other.post(f"{microsoft.entra}/{LAKESIDE}/login", data=form)
-    assert answer.status_code == 400 and "another browser" in answer.text
+    assert answer.status_code == 400
+    assert "another browser" in answer.text
 
 
 # --- what the token endpoint refuses ---------------------------------------------------------------------------------
@@ -282,7 +289,8 @@ def test_a_code_presented_wrongly_is_refused(
     verifier = new_verifier()
     issued = sign_in(browser, authorize_url(microsoft, verifier), AMARA_UPN, AMARA_PASSWORD)["code"]
     answer = _redeem(microsoft, browser, **{"code": issued, "verifier": verifier, "tenant": tenant, **changes})
-    assert answer.status_code in (400, 401) and answer.json()["error_codes"] == [code], answer.text
+    assert answer.status_code in (400, 401), answer.text
+    assert answer.json()["error_codes"] == [code]
 
 
 @pytest.mark.parametrize(
@@ -374,6 +382,9 @@ def test_a_guest_signs_in_to_the_inviting_tenant_only() -> None:
     tenants = (lakeside.model_copy(update={"users": (guest,)}), prairie)
     directory = Directory(world.model_copy(update={"entra": world.entra.model_copy(update={"tenants": tenants})}))
     here = directory.account(LAKESIDE, guest.user_principal_name)
-    assert here is not None and here.is_guest
+    assert here is not None
+    assert here.is_guest
     anywhere = directory.account("organizations", guest.user_principal_name)
-    assert anywhere is not None and anywhere.tenant.id == PRAIRIE and not anywhere.is_guest
+    assert anywhere is not None
+    assert anywhere.tenant.id == PRAIRIE
+    assert not anywhere.is_guest

@@ -1,0 +1,29 @@
+"""Which server parameters are real settings of the embedded PostgreSQL, and which only Azure's service has."""
+
+_PREFIXES = ("azure.", "pgaudit.", "logfiles.", "metrics.", "pgbouncer.", "intelligent_tuning.", "pg_qs.")
+_NAMES = frozenset(
+    {
+        "require_secure_transport",
+        "shared_preload_libraries",
+        "ssl_min_protocol_version",
+        "ssl_max_protocol_version",
+        "connection_throttle.enable",
+    }
+)
+PLATFORM = frozenset(
+    {
+        "port",
+        "listen_addresses",
+        "unix_socket_directories",
+        "fsync",
+        "data_directory",
+        "hba_file",
+        "password_encryption",
+    }
+)
+"""What no customer of the service may set."""
+
+
+def recorded_only(name: str) -> bool:
+    """Parameters of Azure's service, or of parts that the embedded server is built without: ARM state and no more."""
+    return name.lower() in _NAMES or name.lower().startswith(_PREFIXES)

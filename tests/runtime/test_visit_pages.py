@@ -1,0 +1,278 @@
+"""The visit's pages and streams: who may watch which visit, and what a patient can learn there."""
+
+import asyncio
+import json
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from sse_starlette import ServerSentEvent
+
+from runtime.launch.model import Party, VisitSession
+from runtime.visit import streams
+from runtime.visit.rows import STALE_SECONDS
+from runtime.visit.snapshot import read_provider_snapshot
+from runtime.visit.watch import Watch
+from tests.support.postgres import PostgresServer
+from tests.support.visits import BEN, Clinic, clinic, guest, staff, visit_query
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+async def here(postgres: PostgresServer) -> AsyncGenerator[Clinic]:
+    async with clinic(postgres) as made:
+        yield made
+
+
+async def patient_of(here: Clinic, session_id: str = "csn-1") -> VisitSession:
+    session = await here.patient(session_id)
+    assert isinstance(session, VisitSession)
+    return session
+
+
+async def always() -> bool:
+    return True
+
+
+def of_provider(here: Clinic, watch: Watch, session: VisitSession) -> AsyncGenerator[ServerSentEvent]:
+    return streams.provider_stream(here.services, watch, session.visit_key, session.participant_hash, always)
+
+
+async def following(stream: AsyncIterator[ServerSentEvent]) -> dict[str, Any]:
+    async with asyncio.timeout(10):
+        event = await anext(stream)
+    return {"event": event.event, **json.loads(event.data)}
+
+
+# --- who may watch ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", ["/visit/provider/events", "/visit/patient/events"])
+async def test_without_a_session_there_is_no_stream(here: Clinic, path: str) -> None:
+    session = await here.provider()
+    assert (await here.http.get(path, params=visit_query(session))).status_code == 403
+
+
+async def test_a_patient_gets_nothing_on_the_providers_stream(here: Clinic) -> None:
+    await here.provider()
+    patient = await patient_of(here)
+    own = await here.cookie(patient)
+    renamed = {"cookie": own["cookie"].replace("-patient=", "-provider=")}
+    for headers in (own, renamed, {"cookie": f"{own['cookie']}; {renamed['cookie']}"}):
+        assert (await here.http.get("/visit/provider", headers=headers)).status_code == 401
+        answer = await here.http.get("/visit/provider/events", params=visit_query(patient), headers=headers)
+        assert answer.status_code == 403
+
+
+async def test_a_provider_of_another_visit_gets_nothing(here: Clinic) -> None:
+    mine, other = await here.provider("csn-1"), await here.provider("csn-2", object_id=BEN)
+    headers = await here.cookie(other)
+    assert (await here.http.get("/visit/provider/events", params=visit_query(mine), headers=headers)).status_code == 403
+    assert (await here.http.get("/visit/provider/events", headers=headers)).status_code == 403
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"organization_id": "prairie", "connection_id": "prairie-test"},
+        {"organization_id": "prairie"},
+        {"connection_id": "unknown"},
+    ],
+)
+async def test_another_organization_gets_nothing(here: Clinic, changes: dict[str, str]) -> None:
+    session = replace(await here.provider(), **changes)
+    headers = await here.cookie(session)
+    assert (await here.http.get("/visit/provider", headers=headers)).status_code == 401
+    answer = await here.http.get("/visit/provider/events", params=visit_query(session), headers=headers)
+    assert answer.status_code == 403
+
+
+async def test_a_page_left_open_never_shows_or_joins_the_next_visit_of_its_browser(here: Clinic) -> None:
+    first, second = await patient_of(here, "csn-1"), await patient_of(here, "csn-2")
+    await here.provider("csn-2")
+    headers = await here.cookie(second)
+    assert (await here.http.get("/visit/patient/events", params=visit_query(first), headers=headers)).status_code == 403
+    join = await here.http.get("/visit/patient/join", params=visit_query(first), headers=headers)
+    assert join.status_code == 401
+
+
+async def test_a_stream_ends_with_its_session(here: Clinic) -> None:
+    session, watch = await here.provider(), Watch(here.services.database)
+    alive = [True]
+
+    async def still() -> bool:
+        return alive[0]
+
+    stream = streams.provider_stream(here.services, watch, session.visit_key, session.participant_hash, still)
+    async with aclosing(stream):
+        assert (await following(stream))["event"] == "visit"
+        alive[0] = False
+        await here.happen("n-1", 1, staff("p-1"))
+        assert (await following(stream))["event"] == "over"
+
+
+# --- what is shown ----------------------------------------------------------------------------------------------
+
+
+async def test_the_provider_sees_participants_live(here: Clinic) -> None:
+    session, watch = await here.provider(), Watch(here.services.database)
+    async with aclosing(of_provider(here, watch, session)) as stream:
+        assert (await following(stream))["people"] == []
+        await here.happen("n-1", 1, staff("p-1"), guest("p-2", lobby=True))
+        shown = await following(stream)
+        assert {(p["who"], p["presence"]) for p in shown["people"]} == {("you", "connected"), ("patient", "waiting")}
+        assert "In the lobby since" in shown["html"]
+        await here.happen("n-2", 5, kind="callEnded")
+        assert (await following(stream))["state"] == "ended"
+
+
+async def test_another_replica_hears_of_it_too(here: Clinic) -> None:
+    session = await here.provider()
+    watch = Watch(here.worker.database)
+    stream = streams.provider_stream(here.worker, watch, session.visit_key, session.participant_hash, always)
+    async with aclosing(stream):
+        await following(stream)
+        await here.happen("n-1", 1, staff("p-1"))
+        assert (await following(stream))["people"][0]["who"] == "you"
+
+
+async def test_a_stream_outlives_the_loss_of_the_database(here: Clinic) -> None:
+    session, watch = await here.provider(), Watch(here.services.database)
+    async with aclosing(of_provider(here, watch, session)) as stream:
+        await following(stream)
+        here.lose_connections()
+        for attempt in range(20):
+            try:
+                await here.happen("n-1", 1, staff("p-1"))
+                break
+            except AssertionError:
+                await asyncio.sleep(0.1 * attempt)
+        assert (await following(stream))["people"][0]["presence"] == "connected"
+
+
+async def test_the_provider_sees_since_when_the_patient_waits_and_no_longer_than_heard_of(
+    here: Clinic, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert 25 <= STALE_SECONDS <= 60
+    session, watch = await here.provider(), Watch(here.services.database)
+    async with aclosing(of_provider(here, watch, session)) as stream:
+        assert (await following(stream))["patientWaitingSince"] is None
+        await patient_of(here)
+        waiting = await following(stream)
+        assert waiting["patientWaitingSince"] is not None
+        assert "Patient waiting since" in waiting["html"]
+        seconds = STALE_SECONDS - 1
+        here.execute(f"UPDATE visit SET patient_seen_at = now() - interval '{seconds} seconds'")
+        here.execute("SELECT pg_notify('visit', encode(visit_key, 'hex')) FROM visit")
+        assert (await following(stream))["patientWaitingSince"] is None
+
+
+async def test_a_patient_who_comes_back_waits_anew(here: Clinic) -> None:
+    session = await here.provider()
+    await patient_of(here)
+    here.execute("UPDATE visit SET patient_waiting_since = now() - interval '1 hour'")
+    await patient_of(here)
+    assert here.rows("SELECT patient_waiting_since < now() - interval '59 minutes' FROM visit") == [(True,)]
+    here.execute("UPDATE visit SET patient_seen_at = now() - interval '2 minutes'")
+    await patient_of(here)
+    assert here.rows("SELECT patient_waiting_since > now() - interval '1 minute' FROM visit") == [(True,)]
+    snapshot = await read_provider_snapshot(here.services, session.visit_key, session.participant_hash)
+    assert snapshot is not None
+
+
+async def test_a_patients_stream_is_a_state_and_a_sign_of_life(here: Clinic) -> None:
+    patient, watch = await patient_of(here), Watch(here.services.database)
+    here.execute("UPDATE visit SET patient_seen_at = NULL, patient_waiting_since = NULL")
+    async with aclosing(streams.patient_stream(here.services, watch, patient.visit_key, always)) as stream:
+        assert await following(stream) == {"event": "visit", "state": "waiting"}
+        assert here.rows("SELECT patient_waiting_since IS NOT NULL FROM visit") == [(True,)]
+        await here.provider()
+        assert await following(stream) == {"event": "visit", "state": "go"}
+        await here.happen("n-1", 1, staff("p-1"), guest("p-2"), guest("p-3"))
+        await here.happen("n-2", 2, kind="callEnded")
+        assert await following(stream) == {"event": "visit", "state": "ended"}
+
+
+async def test_no_page_of_a_patient_holds_the_link_or_other_people(here: Clinic) -> None:
+    patient = await patient_of(here)
+    await here.provider()
+    await here.happen("n-1", 1, staff("p-1"), guest("p-2"))
+    page = await here.http.get("/visit/patient", headers=await here.cookie(patient))
+    for word in ("meetup-join", "teams.microsoft", patient.visit_key.hex(), "csn-1", "connected", "lobby"):
+        assert word not in page.text.lower(), word
+
+
+async def test_the_patient_goes_on_only_to_the_link_kept_on_the_server(here: Clinic) -> None:
+    patient = await patient_of(here)
+    headers = await here.cookie(patient)
+    query = {**visit_query(patient), "url": "https://evil.example", "joinWebUrl": "https://evil.example"}
+    early = await here.http.get("/visit/patient/join", params=query, headers=headers)
+    assert early.headers["location"] == "/visit/patient"
+    await here.provider()
+    going = await here.http.get("/visit/patient/join", params=query, headers=headers)
+    meeting = next(iter(here.remotes.meetings.values()))
+    assert going.headers["location"] == meeting["joinWebUrl"] + "&browser=true"
+    assert here.rows("SELECT count(*) FROM audit WHERE action = 'join-given'") == [(1,)]
+
+
+# --- a tab of its own -------------------------------------------------------------------------------------------
+
+
+def ticket_in(page: str) -> str:
+    return page.partition('name="ticket" value="')[2].partition('"')[0]
+
+
+async def test_a_framed_page_goes_on_in_a_tab_by_a_ticket_that_works_once(here: Clinic) -> None:
+    patient = await patient_of(here)
+    page = await here.http.get("/visit/patient", headers=await here.cookie(patient))
+    form = {"ticket": ticket_in(page.text)}
+    answer = await here.http.post("/visit/patient/continue", data=form)
+    assert (answer.status_code, answer.headers["location"]) == (303, "/visit/patient")
+    cookie = answer.headers["set-cookie"]
+    assert cookie.startswith("__Host-americas-test-patient=")
+    assert "Partitioned" in cookie
+    assert form["ticket"] not in cookie
+    again = await here.http.get("/visit/patient", headers={"cookie": cookie.partition(";")[0]})
+    assert again.status_code == 200
+    assert (await here.http.post("/visit/patient/continue", data=form)).status_code == 401
+
+
+async def test_a_ticket_dies_with_its_page_and_works_from_no_other_site(here: Clinic) -> None:
+    patient = await patient_of(here)
+    headers = await here.cookie(patient)
+    form = {"ticket": ticket_in((await here.http.get("/visit/patient", headers=headers)).text)}
+    foreign = await here.http.post("/visit/patient/continue", data=form, headers={"sec-fetch-site": "cross-site"})
+    assert foreign.status_code == 401
+    here.execute("UPDATE visit SET patient_seen_at = now() - interval '3 minutes'")
+    assert (await here.http.post("/visit/patient/continue", data=form)).status_code == 401
+
+
+# --- headers ----------------------------------------------------------------------------------------------------
+
+
+async def test_only_the_waiting_page_may_ask_for_camera_and_microphone(here: Clinic) -> None:
+    provider, patient = await here.provider(), await patient_of(here)
+    pages = {
+        party: await here.http.get(f"/visit/{party}", headers=await here.cookie(session))
+        for party, session in ((Party.PROVIDER, provider), (Party.PATIENT, patient))
+    }
+    assert pages[Party.PATIENT].headers["permissions-policy"] == "camera=(self), microphone=(self)"
+    assert "camera=()" in pages[Party.PROVIDER].headers["permissions-policy"]
+    served = here.services.configuration.connection("lakeside-test")
+    assert served is not None
+    for page in pages.values():
+        policy = page.headers["content-security-policy"]
+        assert policy.startswith("default-src 'none'; script-src 'nonce-")
+        assert f"frame-ancestors {' '.join(served.connection.frame_origins)}" in policy
+        assert page.text.count("<script") == page.text.count(f'<script nonce="{policy.split("nonce-")[1][:22]}"')
+
+
+async def test_a_visit_that_was_purged_is_over(here: Clinic) -> None:
+    provider, patient = await here.provider(), await patient_of(here)
+    headers = await here.cookie(provider), await here.cookie(patient)
+    here.execute("DELETE FROM visit")
+    assert (await here.http.get("/visit/provider", headers=headers[0])).status_code == 410
+    assert "has ended" in (await here.http.get("/visit/patient", headers=headers[1])).text

@@ -1,0 +1,122 @@
+"""The worker: takes up what is queued, what was interrupted, and what lost its job."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+
+import httpx
+import pytest
+
+from runtime import worker
+from runtime.bootstrap import Services
+from tests.support.ehr_emulator import free_port
+from tests.support.postgres import PostgresServer
+from tests.support.visits import Clinic, clinic, staff
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+async def here(postgres: PostgresServer) -> AsyncGenerator[Clinic]:
+    async with clinic(postgres) as made:
+        yield made
+
+
+@asynccontextmanager
+async def working(here: Clinic) -> AsyncGenerator[Services]:
+    services = replace(here.worker, settings=replace(here.worker.settings, port=free_port()))
+    task = asyncio.create_task(worker.run(services))
+    try:
+        yield services
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def until(here: Clinic, query: str, wanted: object) -> None:
+    async with asyncio.timeout(20):
+        while here.rows(query) != [(wanted,)]:
+            await asyncio.sleep(0.05)
+
+
+async def test_it_delivers_what_the_application_queued(here: Clinic) -> None:
+    async with working(here):
+        await here.provider()
+        await here.happen("n-1", 1, staff("p-1"))
+        await until(here, "SELECT state FROM write_back", "delivered")
+    assert len(here.remotes.told) == 1
+
+
+async def test_it_mends_a_meeting_once_graph_answers_again(here: Clinic) -> None:
+    here.remotes.broken["lobby"] = lambda _: httpx.Response(403, json={"error": {"code": "Forbidden"}})
+    await here.provider()
+    assert here.rows("SELECT state FROM visit") == [("mending",)]
+    here.remotes.broken.clear()
+    async with working(here):
+        await until(here, "SELECT state FROM visit", "open")
+
+
+async def test_it_goes_on_after_the_database_was_lost(here: Clinic) -> None:
+    async with working(here):
+        await here.provider()
+        here.remotes.broken["ehr_status"] = lambda _: httpx.Response(503)
+        await here.happen("n-1", 1, staff("p-1"))
+        await until(here, "SELECT attempts > 0 FROM write_back", True)
+        here.lose_connections()
+        here.remotes.broken.clear()
+        await until(here, "SELECT state FROM write_back", "delivered")
+
+
+async def test_jobs_of_a_killed_worker_are_taken_up(here: Clinic) -> None:
+    await here.provider()
+    await here.happen("n-1", 1, staff("p-1"))
+    here.execute("INSERT INTO procrastinate_workers (last_heartbeat) VALUES (now() - interval '1 minute')")
+    here.execute(
+        """UPDATE procrastinate_jobs SET status = 'doing', worker_id = (SELECT id FROM procrastinate_workers)
+           WHERE task_name = 'deliver-write-backs'"""
+    )
+    async with working(here):
+        await until(here, "SELECT state FROM write_back", "delivered")
+
+
+async def test_a_write_back_whose_job_is_lost_is_queued_again(here: Clinic) -> None:
+    await here.provider()
+    await here.happen("n-1", 1, staff("p-1"))
+    here.execute("DELETE FROM procrastinate_jobs")
+    here.execute("UPDATE write_back SET next_attempt_at = now() - interval '5 minutes'")
+    async with working(here):
+        await until(here, "SELECT state FROM write_back", "delivered")
+
+
+async def test_a_visit_whose_application_was_killed_while_preparing_is_prepared(here: Clinic) -> None:
+    here.remotes.broken["create"] = lambda _: httpx.Response(503)
+    await here.provider()
+    here.execute("DELETE FROM procrastinate_jobs")
+    here.execute("UPDATE visit SET state = 'preparing', organizer_begun_at = now() - interval '5 minutes'")
+    here.remotes.broken.clear()
+    async with working(here):
+        await until(here, "SELECT state FROM visit", "open")
+
+
+async def test_its_probe_answers_and_nothing_else_does(here: Clinic) -> None:
+    async with (
+        working(here) as services,
+        httpx.AsyncClient(base_url=f"http://127.0.0.1:{services.settings.port}") as http,
+    ):
+        async with asyncio.timeout(10):
+            while True:
+                try:
+                    assert (await http.get("/livez")).status_code == 200
+                    break
+                except httpx.ConnectError:
+                    await asyncio.sleep(0.05)
+        assert (await http.get("/")).status_code == 404
+
+
+async def test_no_job_names_anybody(here: Clinic) -> None:
+    await here.provider("csn-canary")
+    await here.happen("n-1", 1, staff("p-canary"))
+    jobs = repr(here.rows("SELECT args, lock FROM procrastinate_jobs"))
+    assert "canary" not in jobs
+    assert "3c3c3c3c" not in jobs

@@ -1,0 +1,235 @@
+"""A running emulated stack of a test's own: a project folder of its own, its own ports, its own world.
+
+Owns the copy of the samples with other ports, and running `connector` on it. What is not configuration is linked, so
+the code under test is the working tree's. The session fixture `running_stack` is one `connector up` for all tests.
+"""
+
+import json
+import os
+import re
+import signal
+import socket
+import ssl
+import subprocess
+import sysconfig
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from emulators.tls import client_context
+from emulators.world import World, load_world
+from schemas.loading import load_stack
+from schemas.stack_config import StackConfig
+from tests.support.samples import ROOT
+from workflow.project import reader
+
+LINKED = ("__main__.py", "Pulumi.yaml", "components", "policies", "requirements", "runtime", "schemas", ".venv")
+PORT = re.compile(r"\b84[4-7][0-9]\b")
+START_SECONDS = 300.0
+END_SECONDS = 120.0
+
+
+@dataclass
+class TestStack:
+    """A project with ports of its own; `state` is its emulated cloud."""
+
+    __test__ = False
+
+    root: Path
+    name: str = "local"
+    environment: dict[str, str] = field(default_factory=dict[str, str])
+
+    @classmethod
+    def make(cls, folder: Path, name: str = "local") -> "TestStack":
+        """Copy the samples into `folder`, with free ports in place of theirs."""
+        ports = _Ports()
+        for linked in LINKED:
+            (folder / linked).symlink_to(ROOT / linked)
+        for file in [*ROOT.glob("Pulumi.?*.yaml"), *ROOT.glob("organizations/**/*.yaml")]:
+            copy = folder / file.relative_to(ROOT)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            copy.write_text(PORT.sub(ports.other, file.read_text("utf-8")), "utf-8")
+        world = PORT.sub(ports.other, (ROOT / "emulators" / "world.yaml").read_text("utf-8"))
+        (folder / "world.yaml").write_text(world, "utf-8")
+        kept = {
+            k: os.environ[k]
+            for k in ("HOME", "XDG_CACHE_HOME", "PATH", "LANG", "GOFLAGS", "GOPROXY")
+            if k in os.environ
+        }
+        own = {
+            "CONNECTOR_PROJECT": str(folder),
+            "CONNECTOR_STATE": str(folder / ".local"),
+            "CONNECTOR_EMULATED_WORLD": str(folder / "world.yaml"),
+        }
+        return cls(folder, name, kept | own)
+
+    @property
+    def state(self) -> Path:
+        return self.root / ".local"
+
+    @property
+    def world(self) -> World:
+        return load_world(self.root / "world.yaml")
+
+    @property
+    def config(self) -> StackConfig:
+        stack = load_stack(f"Pulumi.{self.name}.yaml", reader(self.root)).stack
+        assert stack is not None
+        return stack
+
+    @property
+    def certificates(self) -> ssl.SSLContext:
+        return client_context(self.state)
+
+    def start(self, *arguments: str) -> "subprocess.Popen[str]":
+        """`connector <arguments>`, in the background."""
+        return subprocess.Popen(
+            [str(Path(sysconfig.get_path("scripts")) / "connector"), *arguments],
+            cwd=self.root,
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            process_group=0,
+        )
+
+    def connector(self, *arguments: str, seconds: float = 600.0) -> "subprocess.CompletedProcess[str]":
+        """`connector <arguments>`, to its end."""
+        process = self.start(*arguments)
+        try:
+            output, errors = process.communicate(timeout=seconds)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            raise
+        return subprocess.CompletedProcess(arguments, process.returncode, output, errors)
+
+    def pulumi(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
+        """A hand-typed pulumi in a shell that has only what `connector env` prints."""
+        exports = self.connector("env", self.name).stdout
+        script = f"{exports}\npulumi {' '.join(arguments)}"
+        clean = {"HOME": self.environment["HOME"], "PATH": "/usr/bin:/bin"}
+        return subprocess.run(
+            ["/bin/sh", "-c", script],
+            cwd=self.root,
+            env=clean,
+            capture_output=True,
+            text=True,
+            timeout=600,
+            check=False,
+        )
+
+    def processes(self) -> list[psutil.Process]:
+        """Every live process that carries this stack's mark."""
+        marked: list[psutil.Process] = []
+        for process in psutil.process_iter():
+            try:
+                if process.environ().get("TEAMS_EHR_CONNECTOR_STATE") == str(self.state):
+                    if process.status() != psutil.STATUS_ZOMBIE:
+                        marked.append(process)
+            except (psutil.Error, OSError):
+                continue
+        return marked
+
+    def named(self, words: str) -> list[psutil.Process]:
+        """Those of them whose command line has these words."""
+        found: list[psutil.Process] = []
+        for process in self.processes():
+            try:
+                if words in " ".join(process.cmdline()):
+                    found.append(process)
+            except psutil.Error:
+                continue
+        return found
+
+    def until_no_processes(self, seconds: float = 10.0) -> list[str]:
+        """Wait for the end of all of them; answers the command lines of those that stay."""
+        deadline = time.monotonic() + seconds
+        while (left := self.processes()) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        lines: list[str] = []
+        for process in left:
+            try:
+                lines.append(f"{process.pid} {' '.join(process.cmdline())}")
+            except psutil.Error:
+                continue
+        return lines
+
+    def arm(self) -> dict[str, Any]:
+        """The emulated cloud's resources, by id."""
+        file = self.state / "azure" / "resources.json"
+        return json.loads(file.read_text())["resources"] if file.exists() else {}
+
+
+class Running:
+    """A `connector up` in the background; `until_up` waits for its word, `end` is Ctrl-C."""
+
+    def __init__(self, stack: TestStack) -> None:
+        self.stack = stack
+        self.process = stack.start("up", stack.name)
+        self.lines: list[str] = []
+        self._up = threading.Event()
+        self._reading = threading.Thread(target=self._read, daemon=True)
+        self._reading.start()
+        self.output = ""
+
+    def _read(self) -> None:
+        assert self.process.stderr is not None
+        for line in self.process.stderr:
+            self.lines.append(line.rstrip())
+            if line.startswith("running;"):
+                self._up.set()
+        self._up.set()
+
+    def until_up(self) -> None:
+        if not self._up.wait(START_SECONDS) or self.process.poll() is not None:
+            raise AssertionError("connector up did not come up:\n" + "\n".join(self.lines[-60:]))
+
+    def end(self) -> int:
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGINT)
+        code = self.process.wait(END_SECONDS)
+        self._reading.join(5)
+        self.output = self.process.stdout.read() if self.process.stdout else ""
+        return code
+
+
+class _Ports:
+    """A free port for each port of the samples, the same one each time."""
+
+    def __init__(self) -> None:
+        self._chosen: dict[str, str] = {}
+
+    def other(self, match: "re.Match[str]") -> str:
+        return self._chosen.setdefault(match.group(), self._free())
+
+    def _free(self) -> str:
+        for port in range(12000 + (os.getpid() * 37) % 6000, 19999):
+            if str(port) in self._chosen.values():
+                continue
+            with socket.socket() as probe:
+                try:
+                    probe.bind(("127.0.0.1", port))
+                except OSError:
+                    continue
+                return str(port)
+        raise AssertionError("no free port")
+
+
+@pytest.fixture(scope="session")
+def running_stack(tmp_path_factory: pytest.TempPathFactory, pulumi_executable: Path) -> Iterator[TestStack]:
+    """The sample's test stage, up: one for the whole session."""
+    stack = TestStack.make(tmp_path_factory.mktemp("stack"))
+    running = Running(stack)
+    try:
+        running.until_up()
+        yield stack
+    finally:
+        code = running.end()
+        assert code == 0, "\n".join(running.lines[-60:])

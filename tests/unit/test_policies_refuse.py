@@ -1,0 +1,157 @@
+"""Each rule of the policy pack refuses what it is there for; every row is one change to what the components emit."""
+
+from typing import Any
+
+import pytest
+from pulumi_policy import ResourceValidationPolicy
+
+from policies import (
+    azure_only,
+    containers,
+    database_login,
+    locations,
+    public_access,
+    secret_references,
+    tags,
+    transport,
+)
+from tests.support.judged import UNKNOWN, changed, emitted, variable, violations
+
+APP = ("app:ContainerApp", "americas-application")
+ENVIRONMENT = ("app:ManagedEnvironment", "americas-environment")
+PARAMETER = ("dbforpostgresql:Configuration", "americas-database-require-secure-transport")
+SECRET = "keyvault:Secret"
+SERVER = ("dbforpostgresql:Server", "americas-database-server")
+VAULT = ("keyvault:Vault", "americas-vault")
+WORKSPACE = ("operationalinsights:Workspace", "americas-logs-workspace")
+ZONE = ("privatedns:PrivateZone", "americas-network-vault-zone")
+
+ROWS: list[tuple[ResourceValidationPolicy, tuple[str, str], str, Any, str]] = [
+    (locations.POLICY, VAULT, "location", "westeurope", "expected a region in geography americas"),
+    (locations.POLICY, VAULT, "location", "westus3", "expected one of the allowed regions"),
+    (locations.POLICY, SERVER, "location", ..., "expected a region, so that no default"),
+    (locations.POLICY, WORKSPACE, "tags.geography", "emea", "expected a region in geography emea"),
+    (locations.POLICY, WORKSPACE, "tags.geography", "atlantis", "expected a region in geography atlantis"),
+    (locations.POLICY, ZONE, "location", "eastus2", "expected global"),
+    (tags.POLICY, VAULT, "tags", ..., "tags.application: expected teams-ehr-connector, got nothing"),
+    (tags.POLICY, VAULT, "tags.stage", "test", "tags.stage: expected production, got test"),
+    (tags.POLICY, VAULT, "tags.geography", "apac", "tags.geography: expected americas or emea, got apac"),
+    (tags.POLICY, APP, "tags.managed-by", "hand", "tags.managed-by: expected pulumi, got hand"),
+    (public_access.POLICY, VAULT, "properties.publicNetworkAccess", "Enabled", "expected Disabled, got Enabled"),
+    (public_access.POLICY, VAULT, "properties.publicNetworkAccess", ..., "expected Disabled, got None"),
+    (public_access.POLICY, VAULT, "properties.networkAcls.defaultAction", "Allow", "expected Deny, got Allow"),
+    (public_access.POLICY, VAULT, "properties.networkAcls.ipRules", [{"value": "0.0.0.0/0"}], "expected none"),
+    (public_access.POLICY, SERVER, "network.publicNetworkAccess", "Enabled", "expected Disabled, got Enabled"),
+    (public_access.POLICY, SERVER, "network.delegatedSubnetResourceId", ..., "expected the delegated subnet"),
+    (public_access.POLICY, ENVIRONMENT, "vnetConfiguration.internal", False, "expected true, got False"),
+    (public_access.POLICY, ENVIRONMENT, "publicNetworkAccess", "Enabled", "expected Disabled, got Enabled"),
+    (transport.POLICY, APP, "configuration.ingress.allowInsecure", True, "expected false, got True"),
+    (transport.POLICY, APP, "configuration.ingress.allowInsecure", ..., "expected false, got None"),
+    (transport.POLICY, ENVIRONMENT, "peerTrafficConfiguration", ..., "expected true, got None"),
+    (transport.POLICY, PARAMETER, "value", "off", "require_secure_transport: expected on, got off"),
+    (database_login.POLICY, SERVER, "authConfig.passwordAuth", "Enabled", "expected Disabled, got Enabled"),
+    (database_login.POLICY, SERVER, "authConfig.activeDirectoryAuth", "Disabled", "expected Enabled, got Disabled"),
+    (database_login.POLICY, SERVER, "authConfig", ..., "authConfig.passwordAuth: expected Disabled, got None"),
+    (database_login.POLICY, SERVER, "administratorLoginPassword", "hunter2", "Password: expected nothing"),
+    (database_login.POLICY, SERVER, "administratorLoginPassword", UNKNOWN, "Password: expected nothing"),
+    (containers.POLICY, APP, "template.containers.0.image", "registry.example.org/connector:latest", "by digest"),
+    (containers.POLICY, APP, "template.initContainers.0.image", "busybox", "init: image: expected one by digest"),
+    (containers.POLICY, APP, "configuration.identitySettings", ..., "expected a life cycle for each identity"),
+    (containers.POLICY, APP, "configuration.identitySettings.0.lifecycle", "All", "expected life cycle Init or Main"),
+    (
+        secret_references.POLICY,
+        APP,
+        "template.containers.0.env.0",
+        {"name": "EHR_CLIENT_SECRET", "value": "s3cret"},
+        "application: EHR_CLIENT_SECRET: expected a variable of the Handover, or a secretRef",
+    ),
+    (
+        secret_references.POLICY,
+        APP,
+        "template.containers.0.env.0",
+        {"name": "EHR_CLIENT_SECRET", "value": UNKNOWN},
+        "application: EHR_CLIENT_SECRET",
+    ),
+    (
+        secret_references.POLICY,
+        APP,
+        "configuration.secrets",
+        [{"name": "ehr", "value": "s3cret"}],
+        "configuration.secrets: ehr: expected keyVaultUrl",
+    ),
+    (
+        secret_references.POLICY,
+        APP,
+        "configuration.registries",
+        [{"server": "r.example.org", "passwordSecretRef": "password"}],
+        "r.example.org: expected an identity",
+    ),
+    (azure_only.POLICY, APP, "template.containers.0.image", f"registry.local/c@sha256:{'0' * 64}", "working tree"),
+    (azure_only.POLICY, APP, "configuration.ingress.customDomains.0.name", "localhost:8441", "no loopback host"),
+]
+
+VARIABLES: list[tuple[ResourceValidationPolicy, str, str, str]] = [
+    (azure_only.POLICY, "CONNECTOR_CLOUD", "emulated", "expected azure, got emulated"),
+    (azure_only.POLICY, "CONNECTOR_PUBLIC_HOST", "localhost:8441", "PUBLIC_HOST: expected no loopback host"),
+    (azure_only.POLICY, "CONNECTOR_PUBLIC_HOST", "127.0.0.2", "PUBLIC_HOST: expected no loopback host"),
+    (azure_only.POLICY, "CONNECTOR_KEY_VAULT_URL", "https://127.0.0.1:9/", "VAULT_URL: expected no loopback address"),
+    (azure_only.POLICY, "CONNECTOR_KEY_VAULT_URL", "http://kv.example.org/", "VAULT_URL: expected https"),
+    (
+        azure_only.POLICY,
+        "CONNECTOR_DATABASE_URL",
+        "postgresql://r@127.0.0.1:5432/connector?sslmode=verify-full",
+        "DATABASE_URL: expected no loopback address",
+    ),
+    (azure_only.POLICY, "CONNECTOR_ENTRA_URL", "https://entra.example.org", "Microsoft's national clouds"),
+    (azure_only.POLICY, "CONNECTOR_GRAPH_URL", "https://graph.microsoft.us", "Microsoft's national clouds"),
+    (azure_only.POLICY, "CONNECTOR_CA_BUNDLE", "/tmp/ca.pem", "no certificate authority of one's own"),
+    (
+        transport.POLICY,
+        "CONNECTOR_DATABASE_URL",
+        "postgresql://r@db.example.org/connector?sslmode=require",
+        "expected sslmode=verify-full",
+    ),
+    (
+        secret_references.POLICY,
+        "CONNECTOR_DATABASE_URL",
+        "postgresql://r:pw@db.example.org/connector?sslmode=verify-full",
+        "expected no password",
+    ),
+]
+
+
+@pytest.mark.parametrize(("policy", "resource", "path", "value", "message"), ROWS)
+def test_a_resource_that_breaks_a_rule_is_refused(
+    policy: ResourceValidationPolicy, resource: tuple[str, str], path: str, value: Any, message: str
+) -> None:
+    type_, name = resource
+    good = emitted("prod", type_, name)
+    assert not violations(policy, "prod", type_, good)
+    found = violations(policy, "prod", type_, changed(good, path, value))
+    assert any(message in v for v in found), found
+
+
+@pytest.mark.parametrize(("policy", "name", "value", "message"), VARIABLES)
+def test_a_variable_that_breaks_a_rule_is_refused(
+    policy: ResourceValidationPolicy, name: str, value: str, message: str
+) -> None:
+    good = emitted("prod", *APP)
+    assert not violations(policy, "prod", APP[0], good)
+    found = violations(policy, "prod", APP[0], variable(good, name, value))
+    assert any(message in v for v in found), found
+
+
+def test_nothing_but_the_configuration_document_is_written_into_a_vault() -> None:
+    credential = {"properties": {"value": "s3cret"}, "vaultName": "kv", "secretName": "lamna-prd-provider-secret"}
+    found = violations(secret_references.POLICY, "prod", SECRET, credential)
+    assert any("contentType" in v for v in found)
+
+
+def test_a_firewall_rule_of_the_database_is_refused() -> None:
+    assert violations(public_access.POLICY, "prod", "dbforpostgresql:FirewallRule", {"startIpAddress": "192.0.2.1"})
+
+
+def test_an_emulated_stack_may_emit_its_own_addresses() -> None:
+    app = emitted("local", *APP)
+    assert not violations(azure_only.POLICY, "local", APP[0], app)
+    assert violations(azure_only.POLICY, "prod", APP[0], app)

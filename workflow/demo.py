@@ -1,0 +1,227 @@
+"""`connector demo`: the whole product on this machine, from `pulumi up` to the last write-back and down again.
+
+Owns the plan of visits (which organisation, whose, who comes first: a function of the seed), the timeline, and the one
+JSON document. Driving one visit is in `visit.py`.
+"""
+
+import asyncio
+import random
+import ssl
+import time
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import httpx
+
+from emulators import tls
+from emulators.world import Ehr, load_world
+from schemas.stack_config import Organization, StackConfig
+from workflow import session
+from workflow.browser import Browser
+from workflow.ehr_log import EhrLog
+from workflow.engine import Report
+from workflow.errors import NotReady, WorkflowError
+from workflow.local import Local, launch_urls
+from workflow.people import Patient, Provider
+from workflow.project import Project
+from workflow.visit import Plan, Record, drive, judge
+
+READY_SECONDS = 60.0
+MOST_APPOINTMENTS = 500
+Say = Callable[[str, str, str, str], None]
+"""Writes a line of the timeline: organisation, visit, who, what."""
+
+
+def demo(
+    project: Project, stack: str, *, appointments: int | None, seed: int, report: Report, say: Say
+) -> dict[str, Any]:
+    """Up, the visits, down. Answers the document; raises `VisitFailed` where a visit was not whole."""
+    began = time.monotonic()
+    with session.one_interrupt(), session.exclusive(project.state, f"demo {stack}"):
+        local = Local(project, stack, report)
+        records: list[Record] = []
+        resources: dict[str, int] = {}
+        try:
+            local.up()
+            resources = local.engine.resource_counts()
+            with local.phase("visits"):
+                records = asyncio.run(visits(project, local.config, appointments, seed, say))
+        finally:
+            local.down()
+    local.seconds["total"] = round(time.monotonic() - began, 2)
+    judge(records)
+    return document(local.config, records, resources, local.seconds)
+
+
+def document(
+    config: StackConfig, records: Sequence[Record], resources: dict[str, int], seconds: dict[str, float]
+) -> dict[str, Any]:
+    """What `--output json` prints."""
+    return {
+        "organizations": [
+            {
+                "id": organization.id,
+                "geography": str(organization.geography),
+                "location": config.geographies[organization.geography].location,
+                "launch_urls": launch_urls(config, organization.id),
+                "visits": [_visit(r) for r in records if r.plan.organization == organization.id],
+            }
+            for organization in config.organizations
+        ],
+        "resources": resources,
+        "seconds": seconds,
+    }
+
+
+def _visit(record: Record) -> dict[str, Any]:
+    return {
+        "csn": record.plan.csn,
+        "launches": record.launches,
+        "meeting": record.meeting,
+        "presence": record.presence,
+        "write_backs": [asdict(w) for w in record.write_backs],
+    }
+
+
+# --- visits ---------------------------------------------------------------------------------------------------------
+
+
+async def visits(project: Project, config: StackConfig, appointments: int | None, seed: int, say: Say) -> list[Record]:
+    """Drive all visits; those of one provider one after another, those of different providers at once."""
+    certificates = tls.client_context(project.state)
+    world = load_world()
+    ehrs = {ehr.organization: ehr for ehr in world.ehrs}
+    here = [o for o in config.organizations if o.id in ehrs and launch_urls(config, o.id)]
+    if not here:
+        raise WorkflowError(
+            f"no organisation of this stack has an EHR in the emulated world and a {config.stage} connection"
+        )
+    await _until_ready(config, certificates)
+    logs = {o.id: EhrLog(project.state, o.id) for o in here}
+    planned = await _plan(config, here, ehrs, appointments, random.Random(seed), certificates)
+    lanes: dict[tuple[str, str], list[tuple[Plan, str]]] = defaultdict(list)
+    for plan, user, patient in planned:
+        lanes[plan.organization, user].append((plan, patient))
+
+    async def lane(organization: str, user_id: str) -> list[Record]:
+        ehr = ehrs[organization]
+        user = next(u for u in ehr.users if u.id == user_id)
+        provider = Provider(ehr, config.stage, user, world.entra, certificates)
+        try:
+            return [
+                await drive(
+                    plan,
+                    provider,
+                    Patient(ehr, config.stage, patient, certificates),
+                    logs[organization],
+                    lambda who, what, p=plan: say(p.organization, p.csn, who, what),
+                )
+                for plan, patient in lanes[organization, user_id]
+            ]
+        finally:
+            await provider.browser.close()
+
+    done = await asyncio.gather(*(lane(*key) for key in lanes))
+    return sorted((r for records in done for r in records), key=lambda r: (r.plan.organization, r.plan.csn))
+
+
+async def _plan(
+    config: StackConfig,
+    here: Sequence[Organization],
+    ehrs: dict[str, Ehr],
+    appointments: int | None,
+    chosen: random.Random,
+    certificates: ssl.SSLContext,
+) -> list[tuple[Plan, str, str]]:
+    """Visits with their provider and patient: the sample's first of each organisation, or random new ones."""
+    planned: list[tuple[Plan, str, str]] = []
+    order = chosen.sample(list(here), len(here)) if appointments is not None else list(here)
+    browser = Browser(certificates)
+    try:
+        for n in range(len(here) if appointments is None else appointments):
+            organization = order[n % len(order)]
+            ehr = ehrs[organization.id]
+            if appointments is None:
+                visit = ehr.appointments[0]
+                csn, user, patient = visit.csn, visit.provider, visit.patient
+            else:
+                csn, user, patient = await _book(ehr, config, n, chosen, browser)
+            patient_first = chosen.random() < 0.5
+            planned.append((_planned(config, organization, ehr, csn, patient_first), user, patient))
+    finally:
+        await browser.close()
+    return planned
+
+
+def _planned(config: StackConfig, organization: Organization, ehr: Ehr, csn: str, patient_first: bool) -> Plan:
+    connection = next(c for c in organization.connections if c.stage is config.stage)
+    instance = next(e.instance for e in ehr.environments if e.stage is config.stage)
+    return Plan(organization.id, connection.id, instance, csn, patient_first)
+
+
+async def _book(
+    ehr: Ehr, config: StackConfig, number: int, chosen: random.Random, browser: Browser
+) -> tuple[str, str, str]:
+    """A new appointment of a new patient, as Hyperspace schedules it."""
+    user = chosen.choice(ehr.users)
+    fields = {
+        "environment": str(config.stage),
+        "provider": user.id,
+        "patient_name": f"{chosen.choice(_GIVEN)} {chosen.choice(_FAMILY)}",
+        "birth_date": f"{chosen.randint(1935, 2020)}-{chosen.randint(1, 12):02}-{chosen.randint(1, 28):02}",
+        "time": f"{chosen.randint(8, 17):02}:{chosen.choice((0, 15, 30, 45)):02}",
+        "department": chosen.choice(("", "10501", "10502", "10503")),
+    }
+    (booked,) = (await browser.act(f"{ehr.url}/hyperspace/appointments", fields))["appointments"]
+    return booked["csn"], user.id, booked["patient"]
+
+
+_GIVEN = (
+    "Ada",
+    "Bruno",
+    "Chiara",
+    "Dev",
+    "Elif",
+    "Farah",
+    "Goro",
+    "Hana",
+    "Idris",
+    "Jana",
+    "Kofi",
+    "Lea",
+    "Milo",
+    "Noor",
+)
+_FAMILY = (
+    "Abara",
+    "Berg",
+    "Castillo",
+    "Dahl",
+    "Ekström",
+    "Ferrari",
+    "Gupta",
+    "Hughes",
+    "Ito",
+    "Jansen",
+    "Kaya",
+    "Lopez",
+)
+
+
+async def _until_ready(config: StackConfig, certificates: ssl.SSLContext) -> None:
+    """Every geography's readiness, from outside."""
+    async with httpx.AsyncClient(verify=certificates, trust_env=False, timeout=10) as http:
+        for geography in config.geographies.values():
+            url = f"https://{geography.public_hosts.of(config.stage)}/readyz"
+            deadline = time.monotonic() + READY_SECONDS
+            while True:
+                try:
+                    if (await http.get(url)).status_code == 200:
+                        break
+                except httpx.HTTPError:
+                    pass
+                if time.monotonic() > deadline:
+                    raise NotReady(f"an answer of {url}", READY_SECONDS, "see supervisor/logs in the state folder")
+                await asyncio.sleep(0.2)

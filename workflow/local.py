@@ -1,0 +1,190 @@
+"""The local stack's life: up with credentials, left running, down with nothing left.
+
+Owns `connector up`, `down` and `env`. The engine is in `engine.py`, getting over kills in `recovery.py`.
+"""
+
+import shutil
+import time
+from collections.abc import Callable, Generator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from emulators.azure import client
+from emulators.azure.errors import SupervisorUnavailable
+from emulators.world import World, load_world
+from schemas.stack_config import StackConfig
+from schemas.vocabulary import Cloud
+from workflow import recovery, session
+from workflow.credentials import seed
+from workflow.engine import Engine, Report, read_checkpoint, resources_of
+from workflow.errors import EngineFailed
+from workflow.project import Project
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+LOOK_SECONDS = 0.5
+
+
+@dataclass
+class Local:
+    """One emulated stack of a project, and how long its phases took."""
+
+    project: Project
+    stack: str
+    report: Report
+    seconds: dict[str, float] = field(default_factory=dict[str, float])
+
+    def __post_init__(self) -> None:
+        self.config, warnings = self.project.emulated(self.stack)
+        for warning in warnings:
+            self.report(str(warning))
+        self._engine: Engine | None = None
+
+    @property
+    def engine(self) -> Engine:
+        """Found or built when first needed, which may take minutes."""
+        if self._engine is None:
+            self._engine = Engine(self.project, self.stack, self.report)
+        return self._engine
+
+    @contextmanager
+    def phase(self, name: str) -> Generator[None]:
+        began = time.monotonic()
+        try:
+            yield
+        finally:
+            self.seconds[name] = round(self.seconds.get(name, 0.0) + time.monotonic() - began, 2)
+
+    def up(self) -> None:
+        """Recover, update, seed the vaults."""
+        with self.phase("prepare"):
+            refresh = recovery.recover(self.engine)
+        self.report(f"stack {self.stack}: pulumi up")
+        with self.phase("up"):
+            self.engine.up(refresh=refresh)
+        with self.phase("credentials"):
+            written = seed(self.project.state, self.config)
+        self.report(f"stack {self.stack}: up in {self.seconds['up']:.1f} s, {len(written)} credentials put into vaults")
+
+    def down(self) -> None:
+        """Recover, destroy; whatever fails, nothing of this stack is left in the emulated cloud."""
+        with self.phase("down"):
+            recovery.recover(self.engine)
+            try:
+                self.engine.destroy()
+            except EngineFailed as problem:
+                self.report(f"{problem}; emptying the emulated cloud without the engine\n{problem.advice}")
+                self._empty()
+            if not self._others():
+                client.wait_until_ended(self.project.state)
+        self.report(f"stack {self.stack}: nothing is left")
+
+    def _empty(self) -> None:
+        """Without the engine: forget what only this stack knows, and its state."""
+        self.engine.checkpoint_file.unlink(missing_ok=True)
+        recovery.forget_unknown(self.engine)
+
+    def _others(self) -> bool:
+        """Whether another stack of the same emulated cloud still has resources."""
+        files = self.engine.checkpoint_file.parent.glob("*.json")
+        return any(r["type"].startswith("azure-native:") for f in files for r in resources_of(read_checkpoint(f)))
+
+
+def up(project: Project, stack: str, report: Report, show: "Callable[[Table], None]") -> None:
+    """Up, and running until interrupted; then nothing is left."""
+    with session.one_interrupt(), session.exclusive(project.state, f"up {stack}"):
+        local = Local(project, stack, report)
+        try:
+            local.up()
+            show(addresses(local.config, load_world(), project))
+            report("running; Ctrl-C stops everything")
+            _keep_running(project, report)
+        except KeyboardInterrupt:
+            report("stopping")
+        finally:
+            local.down()
+
+
+def _keep_running(project: Project, report: Report) -> None:
+    """Until interrupted; a supervisor that was killed is started again."""
+    while True:
+        if not client.is_running(project.state):
+            report("the supervisor is gone; starting it again")
+            with suppress(SupervisorUnavailable):
+                client.reconcile(project.state, ["*"])
+                report("running again")
+        time.sleep(LOOK_SECONDS)
+
+
+def down(project: Project, stacks: list[str], report: Report) -> None:
+    """End a running `up` or `demo`, destroy every emulated stack that has state, and the supervisor with them."""
+    if session.is_held(project.state):
+        report("ending the command that runs here")
+        session.end_other(project.state)
+    with session.one_interrupt(), session.exclusive(project.state, "down"):
+        folder = project.state / "pulumi" / ".pulumi" / "stacks"
+        known = {f.stem for f in folder.rglob("*.json")} if folder.is_dir() else set[str]()
+        wanted = [s for s in (stacks or project.stacks()) if s in known and _is_emulated(project, s)]
+        for stack in wanted:
+            Local(project, stack, report).down()
+        if not wanted:
+            client.forget(project.state, [])
+            client.stop(project.state)
+            report("nothing was running here")
+
+
+def _is_emulated(project: Project, stack: str) -> bool:
+    loaded = project.load(stack)
+    return loaded.stack is not None and loaded.stack.cloud is Cloud.EMULATED
+
+
+def env(project: Project, stack: str, report: Report) -> str:
+    """Exports for a shell. Recovers the stack first, unless a command is at work on it."""
+    engine = Local(project, stack, report).engine
+    if session.is_held(project.state):
+        engine.prepare()
+    else:
+        with session.exclusive(project.state, f"env {stack}"):
+            recovery.recover(engine)
+    return engine.exports()
+
+
+def addresses(config: StackConfig, world: World, project: Project) -> "Table":
+    """What there is to open in a browser."""
+    from rich.table import Table
+
+    table = Table("organisation", "geography", "what", "address", title_justify="left", show_lines=False)
+    table.title = f"open these; trust the certificates of {project.state / 'ca' / 'ca.pem'}"
+    ehrs = {ehr.organization: ehr for ehr in world.ehrs}
+    for organization in config.organizations:
+        ehr = ehrs.get(organization.id)
+        if ehr is not None:
+            query = f"?environment={config.stage}"
+            table.add_row(organization.name, organization.geography, "provider", f"{ehr.url}/hyperspace{query}")
+            table.add_row("", "", "patient", f"{ehr.url}/mychart{query}")
+        for party, url in launch_urls(config, organization.id).items():
+            table.add_row("" if ehr else organization.name, "", f"launch URL, {party}", url)
+    endpoints = config.microsoft365.endpoints
+    table.add_row("Microsoft 365", "", "Entra, Graph and Teams", f"{endpoints.entra_url}  {endpoints.graph_url}")
+    for name, geography in config.geographies.items():
+        host = geography.public_hosts.of(config.stage)
+        table.add_row("connector", name, "ready?", f"https://{host}/readyz")
+    return table
+
+
+def launch_urls(config: StackConfig, organization_id: str) -> dict[str, str]:
+    """What goes into the EHR's integration records of an organisation's connection of this stage."""
+    for organization in config.organizations:
+        if organization.id == organization_id:
+            host = config.geographies[organization.geography].public_hosts.of(config.stage)
+            for connection in organization.connections:
+                if connection.stage is config.stage:
+                    return {p: f"https://{host}/launch/{p}/{connection.id}" for p in ("provider", "patient")}
+    return {}
+
+
+def remove_state(project: Project) -> None:
+    """Everything below the state folder; only after `down`."""
+    shutil.rmtree(project.state, ignore_errors=True)
