@@ -39,9 +39,8 @@ class KeySets:
     async def key(self, remote: Remote, url: str, key_id: str | None, algorithm: str) -> jwt.PyJWK:
         """The issuer's key for a token's header. Raises `TokenRefused`, `ProtocolError`, `RemoteUnavailable`."""
         found = self._sets.get(url)
-        if found and (key := _choose(found[1], key_id, algorithm)):
-            if self.clock() < found[0] + 3600:
-                return key
+        if found and self.clock() < found[0] + 3600 and (key := _choose(found[1], key_id, algorithm)):
+            return key
         if found is None or self.clock() > found[0] + 60:
             found = (self.clock(), await _read(remote, url))
             self._sets[url] = found
@@ -73,17 +72,14 @@ async def verified_claims(
         raise TokenRefused("algorithm")
     key = await key_of(key_id if isinstance(key_id, str) else None, algorithm)
     try:
-        claims = cast(
-            dict[str, Any],
-            jwt.decode(
-                token,
-                key,
-                algorithms=[algorithm],
-                audience=expected.audience,
-                issuer=expected.issuer,
-                leeway=LEEWAY_SECONDS,
-                options={"require": ["iss", "aud", "exp", "iat", "sub"]},
-            ),
+        claims = jwt.decode(
+            token,
+            key,
+            algorithms=[algorithm],
+            audience=expected.audience,
+            issuer=expected.issuer,
+            leeway=LEEWAY_SECONDS,
+            options={"require": ["iss", "aud", "exp", "iat", "sub"]},
         )
     except jwt.PyJWTError as e:
         raise TokenRefused(_REASONS.get(type(e), "invalid")) from None

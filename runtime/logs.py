@@ -5,7 +5,6 @@ are replaced by logger name and level, because they may quote URLs, SQL paramete
 """
 
 import logging
-import sys
 from typing import cast
 
 import structlog
@@ -74,8 +73,7 @@ def configure_logs(settings: Settings | None) -> None:
             structlog.processors.JSONRenderer(),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        logger_factory=structlog.PrintLoggerFactory(sys.stdout),
-        cache_logger_on_first_use=True,
+        logger_factory=structlog.PrintLoggerFactory(),
     )
     logging.captureWarnings(True)
     root = logging.getLogger()

@@ -8,7 +8,7 @@ import asyncio
 import threading
 from typing import Any, cast
 
-import msal
+import msal  # pyright: ignore[reportMissingTypeStubs]
 
 from runtime.errors import IdentityUnavailable, ProtocolError, RemoteUnavailable
 from runtime.http import MsalHttp

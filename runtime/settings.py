@@ -62,7 +62,7 @@ class Settings:
 
     @property
     def bind_host(self) -> str:
-        return "0.0.0.0" if self.cloud is Cloud.AZURE else "127.0.0.1"
+        return "0.0.0.0" if self.cloud is Cloud.AZURE else "127.0.0.1"  # noqa: S104
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> "Settings":

@@ -53,7 +53,7 @@ def create_queue(services: Services) -> procrastinate.App:
 
     @queue.task(name=Job.PREPARE_VISIT.value, queue=QUEUE, retry=_RETRY)
     async def _(visit: str, attempt: int) -> None:
-        await prepare_visit(services, bytes.fromhex(visit), attempt)
+        await prepare_visit(services, bytes.fromhex(visit), attempt, insist=True)
 
     @queue.task(name=Job.PROCESS_NOTIFICATION.value, queue=QUEUE, retry=_RETRY)
     async def _(notification: int) -> None:

@@ -4,6 +4,9 @@ Owns the two looks at a value (shape by JSON Schema, meaning by the model), thei
 `salvage_stack`, which keeps the valid parts of an invalid stack so that rules between values still run over them.
 """
 
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# (Values of YAML and JSON are of any type until the models have seen them.)
+
 import types
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
@@ -44,7 +47,7 @@ def together(by_shape: Iterable[Misfit], by_meaning: Iterable[Misfit]) -> list[M
     return list(found.values())
 
 
-# --- shape -----------------------------------------------------------------------------------------------------------
+# --- shape ----------------------------------------------------------------------------------------------------------
 
 
 def shape(validator: Draft202012Validator, data: Any, prefix: Path) -> Iterator[Misfit]:
@@ -107,7 +110,7 @@ def _type(wanted: str | list[str]) -> str:
     return " or ".join(_TYPES.get(w, w) for w in ([wanted] if isinstance(wanted, str) else wanted))
 
 
-# --- meaning ---------------------------------------------------------------------------------------------------------
+# --- meaning --------------------------------------------------------------------------------------------------------
 
 
 @cache
@@ -166,7 +169,7 @@ def parse_stack(data: dict[str, Any]) -> StackConfig:
     return _adapter(StackConfig).validate_python(data, by_alias=True, by_name=False)
 
 
-# --- how a value is shown ----------------------------------------------------------------------------------------------
+# --- how a value is shown -------------------------------------------------------------------------------------------
 
 _SECRET_WORDS = ("secret", "password", "token", "privatekey", "key", "jwk", "pem", "assertion")
 
@@ -212,7 +215,7 @@ def described(value: Any) -> str:
             return f"a {type(value).__name__}"
 
 
-# --- what is still usable ------------------------------------------------------------------------------------------------
+# --- what is still usable -------------------------------------------------------------------------------------------
 
 
 def salvage_stack(data: dict[str, Any], broken: Collection[Path]) -> StackConfig:

@@ -5,6 +5,9 @@ discriminated unions as `if`/`then` (an error then names the field, not six alte
 The models are the authority; run `python -m workflow.json_schemas` after a change of them (a test compares).
 """
 
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# (JSON Schemas are nested dictionaries.)
+
 import json
 from functools import cache
 from typing import Any
@@ -99,7 +102,7 @@ def organization_validator() -> Draft202012Validator:
     return Draft202012Validator(model_schema(Organization))
 
 
-# --- tidying -------------------------------------------------------------------------------------------------------
+# --- tidying --------------------------------------------------------------------------------------------------------
 
 
 def _tidy(schema: Any, *, names: bool = False) -> Any:

@@ -6,6 +6,9 @@ Schema (`json_schema.py`), meaning by the model (`stack_config.py`), rules betwe
 argument: `read(path)` gives a file's text, or raises OSError or UnicodeDecodeError.
 """
 
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# (Values of YAML and JSON are of any type until the models have seen them.)
+
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -253,7 +256,7 @@ class _Source:
         return file, Mark(1, 1)
 
 
-# --- paths of the file and of the configuration -------------------------------------------------------------------
+# --- paths of the file and of the configuration ---------------------------------------------------------------------
 
 
 def _is_ours(path: Path) -> bool:
@@ -273,7 +276,7 @@ def _to_file(path: Path) -> Path:
     return ("config", f"{PROJECT}:{path[0]}", *path[1:]) if path else ()
 
 
-# --- engine and file ----------------------------------------------------------------------------------------------
+# --- engine and file ------------------------------------------------------------------------------------------------
 
 
 def _object_of_unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

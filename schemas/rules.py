@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from schemas.problems import Path, Severity, shown
 from schemas.scalars import is_loopback
 from schemas.stack_config import EhrConnection, Geography, Organization, StackConfig
-from schemas.unknown import lacks
+from schemas.unknown import known, lacks
 from schemas.vocabulary import AZURE_REGIONS, Cloud, EhrKind, GeographyName, Stage
 
 
@@ -59,7 +59,7 @@ def violations(stack: StackConfig) -> Iterator[Violation]:
             yield replace(violation, code=r.code, severity=r.severity)
 
 
-# --- walking ----------------------------------------------------------------------------------------------------------
+# --- walking --------------------------------------------------------------------------------------------------------
 
 
 def _geographies(stack: StackConfig) -> Iterator[tuple[Path, GeographyName, Geography]]:
@@ -91,7 +91,7 @@ def _enum_text(value: Any) -> str:
     return shown(str(value))
 
 
-# --- geographies --------------------------------------------------------------------------------------------------------
+# --- geographies ----------------------------------------------------------------------------------------------------
 
 
 @rule("region-outside-geography")
@@ -160,14 +160,13 @@ def _subnets(stack: StackConfig) -> Iterator[tuple[Path, ipaddress.IPv4Network, 
             "privateEndpointsSubnet": network.private_endpoints_subnet,
         }
         for name, subnet in ranges.items():
-            known = isinstance(subnet, str)
             # An unknown address space holds every subnet.
-            space = network.address_space if isinstance(network.address_space, str) else "0.0.0.0/0"
-            if known:
+            space = network.address_space if known(network.address_space) else "0.0.0.0/0"
+            if known(subnet):
                 yield (*path, "network"), ipaddress.IPv4Network(space), name, ipaddress.IPv4Network(subnet)
 
 
-# --- organisations -----------------------------------------------------------------------------------------------------
+# --- organisations --------------------------------------------------------------------------------------------------
 
 
 @rule("organization-id-repeated")
@@ -194,7 +193,7 @@ def people_are_of_the_organizations_tenant(stack: StackConfig) -> Iterator[Viola
                 yield Violation((*at, "tenantId"), expected, shown(str(person.tenant_id)))
 
 
-# --- connections -------------------------------------------------------------------------------------------------------
+# --- connections ----------------------------------------------------------------------------------------------------
 
 
 @rule("connection-id-repeated")
@@ -214,7 +213,7 @@ def production_has_production_connections_only(stack: StackConfig) -> Iterator[V
 def fhir_base_urls_are_unique_or_shared_on_both_sides(stack: StackConfig) -> Iterator[Violation]:
     users: dict[tuple[Stage, str], list[tuple[Path, Organization, EhrConnection]]] = defaultdict(list)
     for path, organization, connection in _connections(stack):
-        if isinstance(connection.fhir_base_url, str) and isinstance(connection.stage, Stage):
+        if known(connection.fhir_base_url) and known(connection.stage):
             users[connection.stage, _comparable(connection.fhir_base_url)].append((path, organization, connection))
     for same in users.values():
         for n, (path, organization, connection) in enumerate(same):
@@ -245,8 +244,8 @@ def _shares(partner: str, connection: EhrConnection, other: Organization, others
         other.id != partner
         or others.stage != connection.stage
         or (
-            isinstance(others.fhir_base_url, str)
-            and isinstance(connection.fhir_base_url, str)
+            known(others.fhir_base_url)
+            and known(connection.fhir_base_url)
             and _comparable(others.fhir_base_url) != _comparable(connection.fhir_base_url)
         )
     )
@@ -264,7 +263,7 @@ def _comparable(url: str) -> str:
 def fhir_base_url_of_epic_ends_as_usual(stack: StackConfig) -> Iterator[Violation]:
     for path, _, connection in _connections(stack):
         url = connection.fhir_base_url
-        usual = not isinstance(url, str) or re.search(r"/api/FHIR/(?:R4|DSTU2|STU3)$", url, re.IGNORECASE)
+        usual = not known(url) or re.search(r"/api/FHIR/(?:R4|DSTU2|STU3)$", url, re.IGNORECASE)
         if connection.ehr == EhrKind.EPIC and not usual:
             yield Violation((*path, "fhirBaseUrl"), "an end usual for Epic, such as /api/FHIR/R4", shown(url))
 
@@ -301,7 +300,7 @@ def launch_context_keys_differ(stack: StackConfig) -> Iterator[Violation]:
             yield Violation((*path, "launchContextKeys", "departmentId"), expected, shown(str(keys.department_id)))
 
 
-# --- clients -----------------------------------------------------------------------------------------------------------
+# --- clients --------------------------------------------------------------------------------------------------------
 
 
 def _client_ids(path: Path, connection: EhrConnection) -> Iterator[tuple[Path, str]]:
@@ -372,7 +371,7 @@ def credentials_have_names_of_their_own(stack: StackConfig) -> Iterator[Violatio
             yield Violation(path, "a name that the connector does not use for its own secrets", "such a name")
 
 
-# --- azure and emulated -------------------------------------------------------------------------------------------------
+# --- azure and emulated ---------------------------------------------------------------------------------------------
 
 
 @rule("emulation-missing")

@@ -248,7 +248,8 @@ Image = Annotated[
     str,
     AfterValidator(_image),
     _expects(
-        "an image by digest (registry.example.org/connector@sha256:<64 hex digits>), or, where cloud is emulated, working-tree"
+        "an image by digest (registry.example.org/connector@sha256:<64 hex digits>), or, where cloud is emulated, "
+        "working-tree"
     ),
 ]
 """A container image pinned by digest, or `working-tree` where cloud is emulated."""

@@ -6,6 +6,9 @@ is one for all three. Anchors, aliases, merge keys, tags, directives, duplicate 
 several lines are refused where they concern the project's own keys; the rest of the file belongs to others.
 """
 
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# (ruamel.yaml is typed in parts.)
+
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -84,7 +87,7 @@ def read_yaml(text: str, concerns: Callable[[Path], bool] = lambda _: True) -> R
     return reading
 
 
-# --- which plain scalars are strings for every reader -----------------------------------------------------------
+# --- which plain scalars are strings for every reader ---------------------------------------------------------------
 
 _WORDS: Final = {
     **dict.fromkeys(("true", "false", "yes", "no", "on", "off", "y", "n"), "boolean"),
@@ -123,7 +126,7 @@ def _plain_value(text: str) -> Any:
     return Unclear(kind, text)
 
 
-# --- from events to values ---------------------------------------------------------------------------------------
+# --- from events to values ------------------------------------------------------------------------------------------
 
 
 class _TooDeep(Exception):
@@ -192,7 +195,8 @@ class _Composer:
             mark = _mark(event)
             again = key in items
             if again:
-                self._find(inside, mark, "yaml-duplicate-key", "each key once", f"the key {shown(key)} again")
+                again_text = f"the key {shown(key)} again"
+                self._find(inside, mark, "yaml-duplicate-key", "each key once", again_text, always=len(path) < 2)
             else:
                 self.reading.keys[inside] = mark
             event_of_value = next(events)

@@ -43,6 +43,11 @@ class Unknown:
 UNKNOWN: Any = Unknown()
 
 
+def known(value: object) -> bool:
+    """Whether a value is there and valid."""
+    return not isinstance(value, Unknown)
+
+
 def lacks(container: Collection[Any], item: Any) -> bool:
     """Whether it is certain that `item` is not in `container`."""
     if isinstance(container, Unknown) or isinstance(item, Unknown):

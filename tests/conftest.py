@@ -6,7 +6,10 @@ import pytest
 from hypothesis.configuration import set_hypothesis_home_dir
 
 from tests.support.browser import chromium
+from tests.support.stack import running_stack
 from tools.pulumi_cli import pulumi_cli
+
+__all__ = ["running_stack"]
 
 ROOT = Path(__file__).parents[1]
 

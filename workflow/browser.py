@@ -7,7 +7,7 @@ scripts: what a page's script would do next, the driver does.
 import asyncio
 import json
 import ssl
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
@@ -18,7 +18,11 @@ import httpx
 
 
 class PageUnexpected(Exception):
-    """A page is not the one that the step needs; says which one came."""
+    """A page is not the one that the step needs; says which one came, and its status where it has one."""
+
+    def __init__(self, text: str, status: int = 0) -> None:
+        super().__init__(text)
+        self.status = status
 
 
 @dataclass
@@ -113,7 +117,7 @@ class Browser:
         return cast("dict[str, Any]", response.json())
 
     @asynccontextmanager
-    async def events(self, url: str) -> AsyncIterator["Events"]:
+    async def events(self, url: str) -> AsyncGenerator["Events"]:
         """An event stream (WHATWG HTML, section 9.2), for as long as the block runs."""
         timeout = httpx.Timeout(30.0, read=60.0)
         async with self._http.stream("GET", url, headers={"accept": "text/event-stream"}, timeout=timeout) as response:
@@ -163,7 +167,7 @@ class Events:
                 self.latest = json.loads(data)
             self._changed.notify_all()
 
-    async def until(self, fits: Any, what: str, seconds: float = 60.0) -> dict[str, Any]:
+    async def until(self, fits: Callable[[dict[str, Any]], Any], what: str, seconds: float = 60.0) -> dict[str, Any]:
         """The first snapshot for which `fits` answers yes. Raises PageUnexpected at the end of stream or time."""
         try:
             async with asyncio.timeout(seconds), self._changed:
@@ -188,7 +192,8 @@ def _page(response: httpx.Response, expected: int) -> Page:
     parser = _Reader(str(response.url), response.status_code, response.text)
     parser.feed(response.text)
     if response.status_code != expected:
-        raise PageUnexpected(f"expected a page with status {expected}, got {parser.page.described}")
+        text = f"expected a page with status {expected}, got {parser.page.described}"
+        raise PageUnexpected(text, response.status_code)
     return parser.page
 
 
@@ -222,9 +227,8 @@ class _Reader(HTMLParser):
             self._form.buttons.append((name, given.get("value", "")))
         elif tag == "select":
             self._select = name
-        elif tag == "option" and self._select:
-            if "selected" in given or self._select not in self._form.fields:
-                self._form.fields[self._select] = given.get("value", "")
+        elif tag == "option" and self._select and ("selected" in given or self._select not in self._form.fields):
+            self._form.fields[self._select] = given.get("value", "")
 
     def handle_endtag(self, tag: str) -> None:
         if tag == "form":

@@ -55,7 +55,10 @@ def up(stack: Stack = "local") -> None:
     from workflow import local
     from workflow.project import current
 
-    local.up(current(), stack, _report, lambda table: Console().print(table))
+    console = Console()
+    if not console.is_terminal:
+        console.width = 160
+    local.up(current(), stack, _report, console.print)
 
 
 @app.command()

@@ -5,49 +5,79 @@ anybody else; the EHR reads its public half from our key set), and the secrets t
 """
 
 import json
+import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import httpx
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from jwt.algorithms import ECAlgorithm, RSAAlgorithm
 
 from emulators import tls
-from emulators.azure.client import operator_token
+from emulators.azure.client import is_running, operator_token
+from emulators.azure.errors import SupervisorUnavailable
 from emulators.azure.store import Store
 from schemas.stack_config import ClientSecretBasic, Organization, PrivateKeyJwt, StackConfig
 from schemas.vocabulary import GeographyName, Stage
 from workflow.errors import WorkflowError
 
 API = {"api-version": "7.4"}
+EVERY_SECONDS = 0.5
 
 
-def seed(state: Path, stack: StackConfig) -> list[str]:
-    """Write the credentials that are absent; answer their names. Nothing that is there is changed."""
-    token = operator_token(state)
+@contextmanager
+def seeding(state: Path, stack: StackConfig, written: list[str]) -> Generator[None]:
+    """Seed each vault as soon as it is there while the block runs an update, and all of them at its end.
+
+    The runtime remembers for some seconds that a credential is absent; so it finds them when it first looks.
+    """
+    ended = threading.Event()
+
+    def work() -> None:
+        left = list(stack.geographies)
+        while left and not ended.wait(EVERY_SECONDS):
+            for geography in left if is_running(state) else []:
+                try:
+                    written.extend(seed(state, stack, geography))
+                except (WorkflowError, SupervisorUnavailable, httpx.HTTPError, OSError):
+                    continue  # not there yet; what stays wrong is told at the end
+                left = [g for g in left if g is not geography]
+
+    thread = threading.Thread(target=work, name="credentials", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+    for geography in stack.geographies:
+        written.extend(seed(state, stack, geography))
+
+
+def seed(state: Path, stack: StackConfig, geography: GeographyName) -> list[str]:
+    """Write a geography's credentials that are absent; answer their names. Nothing that is there is changed."""
+    vault = vault_uri(state, geography, stack.stage)
     written: list[str] = []
-    with httpx.Client(
-        verify=tls.client_context(state), trust_env=False, headers={"authorization": f"Bearer {token}"}, timeout=20
-    ) as http:
-        for geography in stack.geographies:
-            vault = vault_uri(state, geography, stack.stage)
-            for name, value in _credentials(state, stack.served_in(geography)):
-                url = f"{vault}secrets/{name}"
-                found = http.get(url, params=API)
-                if found.status_code == 404:
-                    found = http.put(url, params=API, json={"value": value()})
-                    written.append(name)
-                if found.status_code != 200:
-                    raise WorkflowError(f"the vault of {geography} answered {found.status_code} for secret {name}")
+    authorization = {"authorization": f"Bearer {operator_token(state)}"}
+    with httpx.Client(verify=tls.client_context(state), trust_env=False, headers=authorization, timeout=20) as http:
+        for name, value in _credentials(state, stack.served_in(geography)):
+            url = f"{vault}secrets/{name}"
+            found = http.get(url, params=API)
+            if found.status_code == 404:
+                found = http.put(url, params=API, json={"value": value()})
+                written.append(name)
+            if found.status_code != 200:
+                raise WorkflowError(f"the vault of {geography} answered {found.status_code} for secret {name}")
     return written
 
 
 def vault_uri(state: Path, geography: GeographyName, stage: Stage) -> str:
     """The emulated vault of a geography and stage, with a slash at the end. Raises WorkflowError."""
     for vault in Store(state).read().of_type("Microsoft.KeyVault/vaults"):
-        tags = vault.get("tags") or {}
+        tags = cast("dict[str, str]", vault.get("tags") or {})
         if (tags.get("geography"), tags.get("stage")) == (geography, stage):
             return str(vault["properties"]["vaultUri"])
     raise WorkflowError(f"the emulated cloud has no vault of {geography}, {stage}")

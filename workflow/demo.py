@@ -16,7 +16,7 @@ from typing import Any
 import httpx
 
 from emulators import tls
-from emulators.world import Ehr, load_world
+from emulators.world import Ehr, World, load_world
 from schemas.stack_config import Organization, StackConfig
 from workflow import session
 from workflow.browser import Browser
@@ -47,7 +47,7 @@ def demo(
             local.up()
             resources = local.engine.resource_counts()
             with local.phase("visits"):
-                records = asyncio.run(visits(project, local.config, appointments, seed, say))
+                records = asyncio.run(visits(project, local.config, load_world(), appointments, seed, say))
         finally:
             local.down()
     local.seconds["total"] = round(time.monotonic() - began, 2)
@@ -88,10 +88,11 @@ def _visit(record: Record) -> dict[str, Any]:
 # --- visits ---------------------------------------------------------------------------------------------------------
 
 
-async def visits(project: Project, config: StackConfig, appointments: int | None, seed: int, say: Say) -> list[Record]:
+async def visits(
+    project: Project, config: StackConfig, world: World, appointments: int | None, seed: int, say: Say
+) -> list[Record]:
     """Drive all visits; those of one provider one after another, those of different providers at once."""
     certificates = tls.client_context(project.state)
-    world = load_world()
     ehrs = {ehr.organization: ehr for ehr in world.ehrs}
     here = [o for o in config.organizations if o.id in ehrs and launch_urls(config, o.id)]
     if not here:

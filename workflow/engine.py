@@ -53,7 +53,6 @@ class Engine:
         state = self.project.state
         settings = {
             STATE_VARIABLE: str(state),
-            MARKER_VARIABLE: str(state),
             "PULUMI_BACKEND_URL": self.backend.as_uri(),
             "PULUMI_HOME": str(state / "pulumi-home"),
             "PULUMI_CONFIG_PASSPHRASE_FILE": str(state / "passphrase"),
@@ -78,7 +77,9 @@ class Engine:
 
     def environment(self) -> dict[str, str]:
         """Of a `pulumi` that we start: nothing of ours leaks but what it needs."""
-        environment = child_environment(self.project.state) | self.settings()
+        environment = (
+            child_environment(self.project.state) | self.settings() | {MARKER_VARIABLE: str(self.project.state)}
+        )
         return environment | {"PATH": os.pathsep.join([*self.search_path(), os.environ.get("PATH", os.defpath)])}
 
     def prepare(self) -> None:

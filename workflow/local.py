@@ -16,7 +16,7 @@ from emulators.world import World, load_world
 from schemas.stack_config import StackConfig
 from schemas.vocabulary import Cloud
 from workflow import recovery, session
-from workflow.credentials import seed
+from workflow.credentials import seeding
 from workflow.engine import Engine, Report, read_checkpoint, resources_of
 from workflow.errors import EngineFailed
 from workflow.project import Project
@@ -62,10 +62,9 @@ class Local:
         with self.phase("prepare"):
             refresh = recovery.recover(self.engine)
         self.report(f"stack {self.stack}: pulumi up")
-        with self.phase("up"):
+        written: list[str] = []
+        with self.phase("up"), seeding(self.project.state, self.config, written):
             self.engine.up(refresh=refresh)
-        with self.phase("credentials"):
-            written = seed(self.project.state, self.config)
         self.report(f"stack {self.stack}: up in {self.seconds['up']:.1f} s, {len(written)} credentials put into vaults")
 
     def down(self) -> None:
@@ -73,7 +72,8 @@ class Local:
         with self.phase("down"):
             recovery.recover(self.engine)
             try:
-                self.engine.destroy()
+                if resources_of(read_checkpoint(self.engine.checkpoint_file)):
+                    self.engine.destroy()
             except EngineFailed as problem:
                 self.report(f"{problem}; emptying the emulated cloud without the engine\n{problem.advice}")
                 self._empty()
@@ -155,22 +155,25 @@ def addresses(config: StackConfig, world: World, project: Project) -> "Table":
     """What there is to open in a browser."""
     from rich.table import Table
 
-    table = Table("organisation", "geography", "what", "address", title_justify="left", show_lines=False)
-    table.title = f"open these; trust the certificates of {project.state / 'ca' / 'ca.pem'}"
+    table = Table("where", "what", title_justify="left")
+    table.add_column("address", overflow="fold")
+    table.title = f"certificates: {project.state / 'ca' / 'ca.pem'}"
     ehrs = {ehr.organization: ehr for ehr in world.ehrs}
     for organization in config.organizations:
+        rows: dict[str, str] = {}
         ehr = ehrs.get(organization.id)
         if ehr is not None:
             query = f"?environment={config.stage}"
-            table.add_row(organization.name, organization.geography, "provider", f"{ehr.url}/hyperspace{query}")
-            table.add_row("", "", "patient", f"{ehr.url}/mychart{query}")
-        for party, url in launch_urls(config, organization.id).items():
-            table.add_row("" if ehr else organization.name, "", f"launch URL, {party}", url)
+            rows = {"provider": f"{ehr.url}/hyperspace{query}", "patient": f"{ehr.url}/mychart{query}"}
+        rows |= {f"launch URL, {party}": url for party, url in launch_urls(config, organization.id).items()}
+        for n, (what, address) in enumerate(rows.items()):
+            table.add_row("" if n else f"{organization.name} ({organization.geography})", what, address)
     endpoints = config.microsoft365.endpoints
-    table.add_row("Microsoft 365", "", "Entra, Graph and Teams", f"{endpoints.entra_url}  {endpoints.graph_url}")
+    table.add_row("Microsoft 365", "Entra", endpoints.entra_url)
+    table.add_row("", "Graph, Teams room", endpoints.graph_url)
     for name, geography in config.geographies.items():
         host = geography.public_hosts.of(config.stage)
-        table.add_row("connector", name, "ready?", f"https://{host}/readyz")
+        table.add_row(f"connector ({name})", "readiness", f"https://{host}/readyz")
     return table
 
 

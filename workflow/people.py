@@ -7,7 +7,7 @@ their appointment, and what the pages show.
 import asyncio
 import ssl
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from urllib.parse import urljoin
 
@@ -63,7 +63,7 @@ class Provider:
         return await self.browser.open(urljoin(waiting.url, "/identity/wait"))
 
     @asynccontextmanager
-    async def watching(self, page: Page) -> AsyncIterator[Events]:
+    async def watching(self, page: Page) -> AsyncGenerator[Events]:
         """The live participants of the visit's page."""
         async with self.browser.events(
             urljoin(page.url, f"/visit/provider/events?visit={page.data['visit']}")
@@ -109,7 +109,7 @@ class Patient:
         return page
 
     @asynccontextmanager
-    async def waiting(self, page: Page) -> AsyncIterator[Events]:
+    async def waiting(self, page: Page) -> AsyncGenerator[Events]:
         """While the page is open, the provider sees that the patient waits."""
         async with self.browser.events(
             urljoin(page.url, f"/visit/patient/events?visit={page.data['visit']}")

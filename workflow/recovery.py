@@ -1,8 +1,9 @@
 """Getting over a killed engine: its lock, its pending operations, and what it made without writing it down.
 
-Owns what the next command does by itself after a `kill -9` of Pulumi. A lock whose process is gone is cancelled; pending
-operations are dropped from the state; resources that the emulated cloud has and no stack knows are forgotten by it (the
-next create would find their names taken); where a stack knows resources that the cloud lost, the next update refreshes.
+Owns what the next command does by itself after a `kill -9` of Pulumi. A lock whose process is gone is cancelled;
+pending operations are dropped from the state; resources that the emulated cloud has and no stack knows are forgotten by
+it (the next create would find their names taken); where a stack knows resources that the cloud lost, the next update
+refreshes.
 """
 
 import json
@@ -90,7 +91,7 @@ def _drop_pending(engine: Engine) -> bool:
     if not read_checkpoint(engine.checkpoint_file).get("pending_operations"):
         return False
     exported = engine.export_deployment()
-    dropped = exported["deployment"].pop("pending_operations", None) or []
+    dropped = cast("list[Any]", exported["deployment"].pop("pending_operations", None) or [])
     engine.import_deployment(exported)
     engine.report(f"stack {engine.stack}: {len(dropped)} unfinished operations are dropped")
     return True

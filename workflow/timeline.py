@@ -52,5 +52,5 @@ class Timeline:
         self.console.print(f"{resources} resources; seconds: {seconds}; nothing is left running")
 
     def _print(self, line: str) -> None:
-        now = f"{datetime.now():%H:%M:%S.%f}"[:-4]
+        now = f"{datetime.now().astimezone():%H:%M:%S.%f}"[:-4]
         self.console.print(f"[dim]{now}[/] {line}", highlight=False, soft_wrap=True)

@@ -4,7 +4,9 @@ Owns the order of the steps and what must have happened for the visit to count. 
 what was seen from outside: the pages' live snapshots and the EHR's own log.
 """
 
-from collections.abc import Callable
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,7 +14,7 @@ from typing import Any
 import httpx
 
 from emulators.state import now_text
-from workflow.browser import Events, PageUnexpected
+from workflow.browser import Events, Page, PageUnexpected
 from workflow.ehr_log import EhrLog, WriteBack
 from workflow.errors import VisitFailed
 from workflow.people import Patient, Provider
@@ -21,6 +23,7 @@ Tell = Callable[[str, str], None]
 """Tells the timeline who did what."""
 
 DELIVERY_SECONDS = 60.0
+UNREADY_SECONDS = 20.0
 PRESENCE = [
     ("provider", "connected"),
     ("patient", "waiting"),
@@ -87,7 +90,7 @@ async def _meet(record: Record, provider: Provider, patient: Patient, tell: Tell
     csn = record.plan.csn
     if record.plan.patient_first:
         await _patient_comes(record, patient, tell, stack)
-    page = await provider.begin(csn)
+    page = await _pressing(lambda: provider.begin(csn))
     record.launches += 1
     linked = ", signed in to Microsoft for the first time" if provider.signed_in_to_microsoft else ""
     provider.signed_in_to_microsoft = False
@@ -100,7 +103,8 @@ async def _meet(record: Record, provider: Provider, patient: Patient, tell: Tell
     await _seen(record, live, tell, "provider", "connected")
     if not record.plan.patient_first:
         await _patient_comes(record, patient, tell, stack)
-    assert patient.page is not None and patient.stream is not None
+    assert patient.page is not None
+    assert patient.stream is not None
     await patient.stream.until(lambda s: s["state"] == "go", "the patient's page goes on")
     in_lobby = await patient.join(patient.page)
     if in_lobby:
@@ -114,8 +118,20 @@ async def _meet(record: Record, provider: Provider, patient: Patient, tell: Tell
     await _seen(record, live, tell, "provider", "left")
 
 
+async def _pressing(begin: Callable[[], Awaitable[Page]]) -> Page:
+    """Press again after a while where a page says that the service is not there yet (503), as its words ask for."""
+    deadline = time.monotonic() + UNREADY_SECONDS
+    while True:
+        try:
+            return await begin()
+        except PageUnexpected as problem:
+            if problem.status != 503 or time.monotonic() > deadline:
+                raise
+        await asyncio.sleep(1)
+
+
 async def _patient_comes(record: Record, patient: Patient, tell: Tell, stack: AsyncExitStack) -> None:
-    patient.page = await patient.begin(record.plan.csn)
+    patient.page = await _pressing(lambda: patient.begin(record.plan.csn))
     record.launches += 1
     tell("patient", "is in the waiting room")
     patient.stream = await stack.enter_async_context(patient.waiting(patient.page))

@@ -23,6 +23,7 @@ import psutil
 from emulators.azure import layout
 from emulators.azure.errors import SupervisorUnavailable
 from emulators.azure.store import Store
+from emulators.azure.vault_data import VaultData
 from emulators.state import MARKER_VARIABLE, STATE_VARIABLE
 
 WORLD_VARIABLE = "CONNECTOR_EMULATED_WORLD"
@@ -105,13 +106,24 @@ def forget(state: Path, keep_ids: Iterable[str]) -> list[str]:
     with store.transaction() as contents:
         gone = [arm["id"] for key, arm in contents.resources.items() if key not in keep]
         for arm_id in gone:
+            if (contents.get(arm_id) or {}).get("type") == "Microsoft.KeyVault/vaults":
+                VaultData(state, arm_id.rsplit("/", 1)[1]).clear()
             contents.remove(arm_id)
         contents.operations.clear()
-    if gone and is_running(state):
+    if gone and not store.read().resources:
+        end_with_the_last_resource(state)
+    elif gone and is_running(state):
         reconcile(state)
-        if not store.read().resources:
-            wait_until_ended(state)
     return gone
+
+
+def end_with_the_last_resource(state: Path) -> None:
+    """The store is empty: the supervisor ends, and what was made at run time is removed."""
+    if is_running(state):
+        reconcile(state)
+        wait_until_ended(state)
+    else:
+        layout.remove_what_was_made(state)
 
 
 def child_environment(state: Path, environment: Mapping[str, str] | None = None) -> dict[str, str]:

@@ -112,6 +112,7 @@ class Revision:
         for container in list_at(self.template, "initContainers"):
             await self._run_init(container, init)
         main, container = self._endpoint("Main"), self.template["containers"][0]
+        grace = float(self.template.get("terminationGracePeriodSeconds") or 30)
         count = max(1, int(value_at(self.template, "scale.minReplicas") or 1))
         for index in range(count):
             port = _free_port()
@@ -122,7 +123,7 @@ class Revision:
                 self._argv(container),
                 lambda port=port, replica=replica: self._environment(container, main, replica, port),
                 self._image(container),
-                grace_seconds=min(float(self.template.get("terminationGracePeriodSeconds") or 30), MAXIMUM_GRACE_SECONDS),
+                grace_seconds=min(grace, MAXIMUM_GRACE_SECONDS),
             )
             await kept.start()
             self._replicas.append(kept)

@@ -71,7 +71,9 @@ class DataPlanes:
 
     async def close_vaults_except(self, present: Container[str]) -> None:
         for key in [key for key in self._servers if key != "identity" and key not in present]:
-            await self._servers.pop(key).stop()
+            server = self._servers.pop(key, None)  # another reconcile may have come first
+            if server is not None:
+                await server.stop()
 
     async def stop(self) -> None:
         await asyncio.gather(*(server.stop() for server in self._servers.values()))

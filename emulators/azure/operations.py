@@ -237,9 +237,7 @@ class ResourceManager:
                 VaultData(self.state, vault).delete("secrets", arm["name"])
 
     def _end_supervisor(self) -> None:
-        if client.is_running(self.state):
-            client.reconcile(self.state)
-            client.wait_until_ended(self.state)
+        client.end_with_the_last_resource(self.state)
 
     @contextmanager
     def _one_write_at_a_time(self, arm_id: str) -> Generator[None]:

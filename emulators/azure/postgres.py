@@ -16,6 +16,7 @@ import signal
 import socket
 import stat
 import sys
+import time
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -131,17 +132,16 @@ class PostgresServer:
 
     async def start(self) -> None:
         """Returns when it answers. Raises AzureError."""
-        if self._process.alive:
-            return
-        await self._template.copy_to(self.folder)
-        _refuse_taken_port(self.port, self.name)
-        await self._process.start()
-        async with asyncio.timeout(START_SECONDS):
-            while not await self._answers():
-                if len(self._process.exits) > 3:
-                    tail = self._process.children.tail(self._process.name)
-                    raise AzureError(500, "InternalServerError", f"server '{self.name}' does not start:\n{tail}")
-                await asyncio.sleep(0.03)
+        if not self._process.is_kept:
+            await self._template.copy_to(self.folder)
+            _refuse_taken_port(self.port, self.name)
+            await self._process.start()
+        ends, deadline = len(self._process.exits), time.monotonic() + START_SECONDS
+        while not await self._answers():
+            if len(self._process.exits) - ends > 3 or time.monotonic() > deadline:
+                tail = self._process.children.tail(self._process.name)
+                raise AzureError(500, "InternalServerError", f"server '{self.name}' does not start:\n{tail}")
+            await asyncio.sleep(0.03)
         async with self.administrator() as connection:
             known = await (await connection.execute("SELECT to_regclass('pgaadauth.principal')")).fetchone()
             if known is None or known[0] is None:

@@ -142,6 +142,11 @@ class Kept:
             await stop(self.process, grace_seconds=self.grace_seconds, first=self.stop_signal)
 
     @property
+    def is_kept(self) -> bool:
+        """Whether it runs or is about to be started again."""
+        return self._task is not None and not self._task.done()
+
+    @property
     def alive(self) -> bool:
         return self.process is not None and self.process.returncode is None
 

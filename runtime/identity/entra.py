@@ -5,6 +5,8 @@ MSAL compares state and nonce but does not verify the signature, so tenant and o
 cache keeps nobody's tokens.
 """
 
+# pyright: reportUnknownMemberType=false
+
 import asyncio
 import time
 from collections.abc import Mapping
@@ -12,7 +14,7 @@ from typing import Any, cast
 from urllib.parse import urlsplit
 
 import jwt
-import msal
+import msal  # pyright: ignore[reportMissingTypeStubs]
 
 from runtime.bootstrap import Services
 from runtime.errors import ConnectorError, ProtocolError, Refusal, Unavailable

@@ -73,12 +73,12 @@ async def begin_sign_in(services: Services, launch: ProviderLaunch, ehr_user: st
 
 async def of_window(services: Services, cookie: str | None) -> PendingSignIn | None:
     """The sign-in of a launching window."""
-    return await _one(services, "window_hash = %s", cookie)
+    return await _one(services, _BY_WINDOW, cookie)
 
 
 async def of_sign_in(services: Services, cookie: str | None, state: str) -> PendingSignIn | None:
     """The sign-in of a sign-in window, where it is in that state."""
-    found = await _one(services, "sign_in_hash = %s", cookie)
+    found = await _one(services, _BY_SIGN_IN, cookie)
     return found if found and found.state == state else None
 
 
@@ -98,8 +98,8 @@ async def open_ticket(services: Services, ticket: str) -> tuple[PendingSignIn, s
     async with services.database.transaction() as connection:
         cursor = await connection.execute(
             "UPDATE connector.ticket SET ticket_hash = NULL, state = 'opened', sign_in_hash = %s,"
-            " sealed_sign_in = NULL, refusal_code = NULL WHERE ticket_hash = %s AND state <> 'confirmed' AND expires_at > now()"
-            " RETURNING window_hash",
+            " sealed_sign_in = NULL, refusal_code = NULL"
+            " WHERE ticket_hash = %s AND state <> 'confirmed' AND expires_at > now() RETURNING window_hash",
             (digest(cookie), digest(ticket)),
         )
         if await cursor.fetchone() is None:
@@ -168,15 +168,16 @@ async def finish(services: Services, found: PendingSignIn) -> bool:
         return cursor.rowcount == 1
 
 
-async def _one(services: Services, condition: str, cookie: str | None) -> PendingSignIn | None:
+_ROW = "SELECT window_hash, state, refusal_code, sealed FROM connector.ticket WHERE expires_at > now() AND "
+_BY_WINDOW = (_ROW + "window_hash = %s").encode()
+_BY_SIGN_IN = (_ROW + "sign_in_hash = %s").encode()
+
+
+async def _one(services: Services, query: bytes, cookie: str | None) -> PendingSignIn | None:
     if cookie is None:
         return None
-    query = (
-        "SELECT window_hash, state, refusal_code, sealed FROM connector.ticket"
-        f" WHERE expires_at > now() AND {condition}"
-    )
     async with services.database.connection() as connection:
-        row = await (await connection.execute(query.encode(), (digest(cookie),))).fetchone()
+        row = await (await connection.execute(query, (digest(cookie),))).fetchone()
     if row is None:
         return None
     key = bytes(row[0])

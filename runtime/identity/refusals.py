@@ -29,7 +29,10 @@ ENTRA_UNAVAILABLE = Refusal(
     "sign-in-unavailable", 503, "Microsoft sign-in is not answering", "Please wait a minute and try again."
 )
 ACCOUNT_TAKEN = Refusal(
-    "link-account-taken", 409, "This Microsoft account is linked to another health record user", _HELP
+    "link-account-taken",
+    409,
+    "This Microsoft account is linked to another health record user",
+    "Sign in with your own work account. If this one is yours, ask your support team to look at its link.",
 )
 USER_TAKEN = Refusal("link-user-taken", 409, "Your health record user is linked to another Microsoft account", _HELP)
 CONFIRMATION_WRONG = Refusal("link-confirmation-wrong", 403, "This page was not opened by you", _AGAIN)

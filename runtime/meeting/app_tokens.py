@@ -37,8 +37,10 @@ class AppTokens:
             answer: dict[str, Any] = client.acquire_token_for_client([f"{self._settings.graph_url}/.default"]) or {}
         except Unavailable:
             raise GraphUnavailable("token", "entra-unavailable") from None
-        except (ConnectorError, ValueError):
+        except ConnectorError:
             raise GraphUnavailable("token", "entra-answer-unknown") from None
+        except ValueError:  # MSAL's word for a tenant that Entra does not know
+            raise GraphRefused("token", "entra-refused") from None
         token = answer.get("access_token")
         if not isinstance(token, str):
             raise GraphRefused("token", "entra-refused")

@@ -51,6 +51,15 @@ class SubscriptionRequest:
     expires_at: datetime
 
 
+@dataclass(frozen=True)
+class Renewal:
+    """`certificate` is base64 of DER."""
+
+    certificate: str
+    certificate_id: str
+    expires_at: datetime
+
+
 class Graph:
     """App-only access to Graph in each organisation's tenant."""
 
@@ -105,9 +114,14 @@ class Graph:
         items = cast("list[object]", found) if isinstance(found, list) else []
         return tuple(_subscription(cast("dict[str, Any]", item)) for item in items if isinstance(item, dict))
 
-    async def renew(self, tenant: str, subscription_id: str, expires_at: datetime) -> None:
-        path = f"/beta/subscriptions/{_segment(subscription_id)}"
-        await self._call("renew", tenant, "PATCH", path, {"expirationDateTime": _rfc3339(expires_at)})
+    async def renew(self, tenant: str, subscription_id: str, renewal: Renewal) -> None:
+        """Both certificate fields go with it, so that a rotated certificate is used from then on."""
+        body = {
+            "expirationDateTime": _rfc3339(renewal.expires_at),
+            "encryptionCertificate": renewal.certificate,
+            "encryptionCertificateId": renewal.certificate_id,
+        }
+        await self._call("renew", tenant, "PATCH", f"/beta/subscriptions/{_segment(subscription_id)}", body)
 
     async def unsubscribe(self, tenant: str, subscription_id: str) -> None:
         try:

@@ -1,13 +1,14 @@
 """Making a visit's meeting ready: meeting, lobby, link, subscription; each step once, each repeatable.
 
 Owns the order of the steps and the promise that no patient gets a link before the lobby was set and read back. One
-preparation of a visit runs at a time (an advisory lock that ends with its holder); a step that fails leaves the visit
+preparation of a visit runs at a time (a lease); a step that fails leaves the visit
 MENDING and a job that goes on. The subscription never holds a visit up: a meeting without live presence is still a
 visit.
 """
 
 from __future__ import annotations
 
+import asyncio
 import base64
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
@@ -24,7 +25,7 @@ from runtime.meeting.errors import GraphFailure, GraphRefused, GraphUnavailable
 from runtime.meeting.graph import Subscription, SubscriptionRequest
 from runtime.meeting.join_links import Meeting
 from runtime.visit.context import Organizer, VisitContext
-from runtime.visit.rows import VisitState, load_visit, notify, save_context, set_state
+from runtime.visit.rows import VisitState, lease, load_visit, notify, release, save_context, set_state
 
 if TYPE_CHECKING:
     from runtime.bootstrap import Services
@@ -38,24 +39,35 @@ SUBSCRIPTION_LIFETIME = timedelta(minutes=4310)
 CRASH_COVER = timedelta(seconds=20)
 """When the worker looks whether a preparation that a page began was finished."""
 
+PART_SECONDS = 20.0
+LEASE = timedelta(seconds=50)
+"""Longer than both parts of a preparation."""
+
 _LONGEST_WAIT = 300.0
 
 
-async def prepare_visit(services: Services, visit_key: bytes, attempt: int = 0) -> None:
-    """Take the steps that are still missing. What fails is kept as the visit's state, and a job goes on with it."""
+async def prepare_visit(services: Services, visit_key: bytes, attempt: int = 0, *, insist: bool = False) -> None:
+    """Take the steps that are still missing. What fails is kept as the visit's state, and a job goes on with it.
+
+    Where somebody else is at it, `insist` looks again later: they may have been killed.
+    """
     async with _alone(services, visit_key) as alone:
         if not alone:
+            if insist:
+                await _look_again(services, visit_key, attempt)
             return
         visit = await _visit(services, visit_key)
         if visit is None or not visit[0].begun:
             return
         try:
-            await _make_ready(services, visit_key)
+            async with _bounded():
+                await _make_ready(services, visit_key)
         except GraphFailure as failure:
             await _mend_later(services, visit_key, failure, attempt)
             return
         try:
-            await _subscribe(services, visit_key)
+            async with _bounded():
+                await _subscribe(services, visit_key)
         except GraphFailure as failure:
             await _subscribe_later(services, visit_key, failure, attempt)
 
@@ -69,29 +81,32 @@ def wait_seconds(failure: GraphFailure, attempt: int) -> float:
 
 
 @asynccontextmanager
-async def _alone(services: Services, visit_key: bytes) -> AsyncGenerator[bool]:
-    lock = int.from_bytes(visit_key[:8], "big", signed=True)
-    async with services.database.connection() as connection:
-        cursor = await connection.execute("SELECT pg_try_advisory_lock(%s) AS held", (lock,))
-        row = await cursor.fetchone()
-        held = bool(row and row[0])
-        await connection.commit()
-        try:
-            yield held
-        finally:
-            if held:
-                await _release(connection, lock)
-
-
-async def _release(connection: Connection, lock: int) -> None:
-    """Back to the pool without the lock, or not back at all: closing the connection frees it too."""
+async def _bounded() -> AsyncGenerator[None]:
+    """One part of a preparation, ended in time for the lease to hold."""
     try:
-        await connection.rollback()
-        await connection.execute("SELECT pg_advisory_unlock(%s)", (lock,))
-        await connection.commit()
-    except BaseException:
-        await connection.close()
-        raise
+        async with asyncio.timeout(PART_SECONDS):
+            yield
+    except TimeoutError:
+        raise GraphUnavailable("prepare", "too-slow") from None
+
+
+@asynccontextmanager
+async def _alone(services: Services, visit_key: bytes) -> AsyncGenerator[bool]:
+    """A lease in the visit's row. It holds no connection while Graph is slow, and a killed holder's runs out."""
+    async with services.database.transaction() as connection:
+        alone = await lease(connection, visit_key, LEASE)
+    try:
+        yield alone
+    finally:
+        if alone:
+            async with services.database.transaction() as connection:
+                await release(connection, visit_key)
+
+
+async def _look_again(services: Services, visit_key: bytes, attempt: int) -> None:
+    async with services.database.transaction() as connection:
+        at = datetime.now(UTC) + LEASE
+        await defer(connection, Job.PREPARE_VISIT, at=at, visit=visit_key.hex(), attempt=attempt)
 
 
 async def _visit(services: Services, visit_key: bytes) -> tuple[VisitState, VisitContext] | None:

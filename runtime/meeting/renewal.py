@@ -6,6 +6,7 @@ Graph lost is made again on the same path.
 
 from __future__ import annotations
 
+import base64
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -13,6 +14,7 @@ from uuid import UUID
 from runtime.logs import log
 from runtime.meeting import subscriptions
 from runtime.meeting.errors import GraphFailure, GraphNotFound
+from runtime.meeting.graph import Renewal
 from runtime.meeting.prepare import SUBSCRIPTION_LIFETIME, prepare_visit
 from runtime.meeting.subscriptions import SubscriptionRow
 from runtime.visit.rows import GRACE, notify
@@ -69,9 +71,11 @@ async def mend(services: Services, subscription_id: UUID, event: str) -> None:
 async def _renew(services: Services, row: SubscriptionRow) -> None:
     if row.graph_id is None:
         return
-    expires_at = datetime.now(UTC) + SUBSCRIPTION_LIFETIME
+    key = services.keys.notification
+    certificate = base64.b64encode(key.certificate_der).decode()
+    renewal = Renewal(certificate, key.id, datetime.now(UTC) + SUBSCRIPTION_LIFETIME)
     try:
-        await services.graph.renew(_tenant(services, row), row.graph_id, expires_at)
+        await services.graph.renew(_tenant(services, row), row.graph_id, renewal)
     except GraphNotFound:
         await _make_again(services, row)
         return
@@ -79,7 +83,7 @@ async def _renew(services: Services, row: SubscriptionRow) -> None:
         log.warning("subscription-not-renewed", subscription=str(row.id), code=failure.code)
         return
     async with services.database.transaction() as connection:
-        await subscriptions.made(connection, row.id, row.graph_id, expires_at)
+        await subscriptions.made(connection, row.id, row.graph_id, renewal.expires_at)
 
 
 async def _make_again(services: Services, row: SubscriptionRow) -> None:

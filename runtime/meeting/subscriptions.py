@@ -62,7 +62,8 @@ def _bound_to(subscription_id: UUID) -> bytes:
     return b"subscription:" + subscription_id.bytes
 
 
-_SELECT = """SELECT s.id, s.visit_key, s.sealed, s.graph_id, s.expires_at, s.missed_at, v.organization_id, v.connection_id
+_SELECT = """SELECT s.id, s.visit_key, s.sealed, s.graph_id, s.expires_at, s.missed_at,
+                    v.organization_id, v.connection_id
              FROM subscription s JOIN visit v USING (visit_key)"""
 
 

@@ -15,6 +15,7 @@ from runtime.visit.presence import Roster, Sighting, Sightings, Transition, fold
 from runtime.visit.rows import (
     VisitRow,
     VisitState,
+    keep,
     load_roster,
     load_visit,
     notify,
@@ -58,6 +59,7 @@ async def _apply(services: Services, connection: Connection, visit: VisitRow, ev
     before = await load_roster(connection, visit)
     after, transitions = fold(before, _sightings(services.keys.visit_key_hmac, visit.visit_key, event))
     await save_roster(connection, visit.visit_key, before, after, context.staff)
+    await keep(connection, visit.visit_key)
     if transitions:
         await queue_write_backs(services, connection, visit, context, transitions)
         await _record(services, connection, visit, transitions)

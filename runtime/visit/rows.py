@@ -20,8 +20,8 @@ from runtime.visit.presence import Line, Presence, Roster, Side
 CHANNEL = "visit"
 """LISTEN/NOTIFY; the payload is the visit key in hexadecimal."""
 
-RETENTION = timedelta(hours=24)
-"""A visit that nothing happens to, and one whose write-backs the EHR does not take, is purged after this."""
+RETENTION = timedelta(hours=25)
+"""A visit is purged this long after anything happened: longer than write-backs are tried (`writeback/queue.py`)."""
 
 GRACE = timedelta(hours=1)
 """After the end, for events that come late and for people who come back."""
@@ -107,6 +107,25 @@ async def set_state(
         {"state": state.value, "code": failure_code, "retention": RETENTION, "key": visit_key},
     )
     await notify(connection, visit_key)
+
+
+async def lease(connection: Connection, visit_key: bytes, length: timedelta) -> bool:
+    """Whether the caller alone may prepare the visit's meeting now, for that long."""
+    cursor = await connection.execute(
+        """UPDATE visit SET preparing_until = now() + %s
+           WHERE visit_key = %s AND (preparing_until IS NULL OR preparing_until < now())""",
+        (length, visit_key),
+    )
+    return cursor.rowcount == 1
+
+
+async def release(connection: Connection, visit_key: bytes) -> None:
+    await connection.execute("UPDATE visit SET preparing_until = NULL WHERE visit_key = %s", (visit_key,))
+
+
+async def keep(connection: Connection, visit_key: bytes) -> None:
+    """Something happened in the visit: the time until it is purged begins anew."""
+    await connection.execute("UPDATE visit SET purge_after = now() + %s WHERE visit_key = %s", (RETENTION, visit_key))
 
 
 async def notify(connection: Connection, visit_key: bytes) -> None:

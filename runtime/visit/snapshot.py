@@ -125,7 +125,11 @@ def _is_patient_in(person: Person, context: VisitContext) -> bool:
 
 def _shown(person: Person, context: VisitContext, reader: bytes) -> dict[str, Any]:
     others = "staff" if context.is_staff(person.who) else "patient"
-    return {"who": "you" if person.who == reader else others, "presence": person.presence.value, "since": _time(person.since)}
+    return {
+        "who": "you" if person.who == reader else others,
+        "presence": person.presence.value,
+        "since": _time(person.since),
+    }
 
 
 async def _write_backs(connection: Connection, visit_key: bytes) -> dict[str, int]:

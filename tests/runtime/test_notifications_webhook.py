@@ -10,13 +10,12 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from runtime.visit.process import process_notification
 from tests.support.postgres import PostgresServer
+from tests.support.visit_remotes import Subscribed, public_jwk
 from tests.support.visits import (
     BEN,
     Clinic,
-    Subscribed,
     clinic,
     guest,
-    signing_key,
     staff,
     validation_token,
 )
@@ -100,6 +99,14 @@ def with_content(name: str, change: Callable[[str], str]) -> Callable[[dict[str,
     return changed
 
 
+def having(**changes: Any) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    return lambda item: {**item, **changes}
+
+
+def lacking(name: str) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    return lambda item: {k: v for k, v in item.items() if k != name}
+
+
 def flipped(value: str) -> str:
     return ("B" if value[0] == "A" else "A") + value[1:]
 
@@ -107,17 +114,17 @@ def flipped(value: str) -> str:
 @pytest.mark.parametrize(
     "change",
     [
-        pytest.param(lambda i: {**i, "clientState": "x" * 43}, id="client state"),
-        pytest.param(lambda i: {k: v for k, v in i.items() if k != "clientState"}, id="no client state"),
-        pytest.param(lambda i: {**i, "tenantId": "1a1a1a1a-0000-4000-8000-000000000002"}, id="tenant"),
-        pytest.param(lambda i: {k: v for k, v in i.items() if k != "tenantId"}, id="no tenant"),
-        pytest.param(lambda i: {**i, "subscriptionId": "3d3d3d3d-0000-4000-8000-000000000000"}, id="subscription"),
+        pytest.param(having(clientState="x" * 43), id="client state"),
+        pytest.param(lacking("clientState"), id="no client state"),
+        pytest.param(having(tenantId="1a1a1a1a-0000-4000-8000-000000000002"), id="tenant"),
+        pytest.param(lacking("tenantId"), id="no tenant"),
+        pytest.param(having(subscriptionId="3d3d3d3d-0000-4000-8000-000000000000"), id="subscription"),
         pytest.param(with_content("dataSignature", flipped), id="signature"),
         pytest.param(with_content("data", flipped), id="data"),
         pytest.param(with_content("dataKey", flipped), id="data key"),
         pytest.param(with_content("encryptionCertificateId", lambda _: "other"), id="certificate"),
         pytest.param(with_content("data", lambda _: "%%%"), id="not base64"),
-        pytest.param(lambda i: {k: v for k, v in i.items() if k != "encryptedContent"}, id="no content"),
+        pytest.param(lacking("encryptedContent"), id="no content"),
     ],
 )
 async def test_a_bad_item_stores_nothing_and_takes_the_others_with_it(
@@ -167,7 +174,7 @@ async def test_while_microsofts_keys_cannot_be_had_graph_is_asked_to_send_again(
 
 
 async def test_a_rotated_signing_key_is_fetched_when_it_is_first_seen(here: Clinic) -> None:
-    jwk = jwt.algorithms.RSAAlgorithm.to_jwk(signing_key().public_key(), as_dict=True)
+    jwk = public_jwk()
     here.remotes.broken["keys"] = lambda _: httpx.Response(200, json={"keys": [{**jwk, "kid": "next"}]})
     item = here.item(here.event("n-1", 1))
     assert (await here.notify(item, tokens=[validation_token(kid="next")])).status_code == 202

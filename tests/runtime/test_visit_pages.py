@@ -44,7 +44,7 @@ def of_provider(here: Clinic, watch: Watch, session: VisitSession) -> AsyncGener
 async def following(stream: AsyncIterator[ServerSentEvent]) -> dict[str, Any]:
     async with asyncio.timeout(10):
         event = await anext(stream)
-    return {"event": event.event, **json.loads(event.data)}
+    return {"event": event.event, **json.loads(event.data or "{}")}
 
 
 # --- who may watch ----------------------------------------------------------------------------------------------

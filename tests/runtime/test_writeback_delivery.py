@@ -9,7 +9,8 @@ import pytest
 from runtime.writeback.delivery import deliver
 from runtime.writeback.queue import wait_after
 from tests.support.postgres import PostgresServer
-from tests.support.visits import ACCESS_TOKEN, Clinic, clinic, guest, staff
+from tests.support.visit_remotes import ACCESS_TOKEN
+from tests.support.visits import Clinic, clinic, guest, staff
 
 pytestmark = pytest.mark.anyio
 

@@ -16,8 +16,8 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import httpx
-import jwt
 from cryptography.hazmat.primitives.asymmetric import rsa
+from jwt.algorithms import RSAAlgorithm
 from starlette.types import ASGIApp
 
 from runtime.audit import Audit
@@ -272,7 +272,7 @@ def location_of(response: httpx.Response) -> tuple[str, dict[str, str]]:
 def private_jwk(key_id: str = "key-1") -> tuple[str, rsa.RSAPrivateKey]:
     """A secret for a `private_key_jwt` client."""
     key = rsa.generate_private_key(65537, 2048)
-    jwk: dict[str, Any] = jwt.algorithms.RSAAlgorithm.to_jwk(key, as_dict=True)
+    jwk: dict[str, Any] = json.loads(RSAAlgorithm.to_jwk(key))
     jwk.pop("key_ops", None)
     return json.dumps(jwk | {"kid": key_id, "alg": "RS384", "use": "sig"}), key
 

@@ -25,6 +25,7 @@ from tests.support.connector import (
     PUBLIC_URL,
     Browser,
     FakeVault,
+    Handler,
     Outside,
     clients,
     document,
@@ -128,6 +129,17 @@ class Connector:
         window, _ = await self.sign_in(browser, login, password)
         await self.confirm(window)
         return await browser.get("/identity/wait")
+
+
+def forwarded_to(http: httpx.Client) -> Handler:
+    """An origin whose application is a real server."""
+
+    def forward(request: httpx.Request) -> httpx.Response:
+        headers = [(k, v) for k, v in request.headers.items() if k != "host"]
+        answer = http.request(request.method, request.url, headers=headers, content=request.content)
+        return httpx.Response(answer.status_code, headers=answer.headers, content=answer.content)
+
+    return handler(forward)
 
 
 def hidden(page: httpx.Response, name: str) -> str:

@@ -117,7 +117,7 @@ def running_postgres() -> Generator[PostgresServer]:
         made = subprocess.run(command, cwd="/", capture_output=True)
         assert made.returncode == 0, made.stderr.decode()
         with (folder / "postgresql.conf").open("a") as file:
-            file.write(CONFIGURATION)
+            file.write(CONFIGURATION + "\nsynchronous_commit = on\n")  # what is committed survives a kill
         (folder / "pg_hba.conf").write_text(HBA)
         server = PostgresServer(folder, _free_port())
         server.start()

@@ -1,5 +1,8 @@
 """The sample stacks as text that tests change: every scalar with its place, and a stack loaded from changed files."""
 
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# (ruamel.yaml and jsonschema are typed in parts.)
+
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache

@@ -13,6 +13,7 @@ from urllib.parse import parse_qs
 import httpx
 import jwt
 from cryptography.hazmat.primitives.asymmetric import rsa
+from jwt.algorithms import RSAAlgorithm
 
 from schemas.stack_config import Organization
 from schemas.vocabulary import GeographyName
@@ -138,6 +139,6 @@ class SmartServer:
 
 
 def jwk_of(key: rsa.RSAPrivateKey, key_id: str) -> dict[str, Any]:
-    public: dict[str, Any] = json.loads(jwt.algorithms.RSAAlgorithm.to_jwk(key.public_key()))
+    public: dict[str, Any] = json.loads(RSAAlgorithm.to_jwk(key.public_key()))
     public.pop("key_ops", None)
     return public | {"kid": key_id, "use": "sig"}

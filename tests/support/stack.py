@@ -1,7 +1,7 @@
 """A running emulated stack of a test's own: a project folder of its own, its own ports, its own world.
 
 Owns the copy of the samples with other ports, and running `connector` on it. What is not configuration is linked, so
-the code under test is the working tree's. The session fixture `running_stack` is one `connector up` for all tests.
+the code under test is the working tree's. The session fixture `stack` is one `connector up` for all tests.
 """
 
 import json
@@ -22,6 +22,7 @@ from typing import Any
 import psutil
 import pytest
 
+from emulators.state import MARKER_VARIABLE
 from emulators.tls import client_context
 from emulators.world import World, load_world
 from schemas.loading import load_stack
@@ -110,9 +111,13 @@ class TestStack:
             raise
         return subprocess.CompletedProcess(arguments, process.returncode, output, errors)
 
-    def pulumi(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
-        """A hand-typed pulumi in a shell that has only what `connector env` prints."""
-        exports = self.connector("env", self.name).stdout
+    def exports(self) -> str:
+        """What `connector env` prints."""
+        return self.connector("env", self.name).stdout
+
+    def pulumi(self, *arguments: str, exports: str | None = None) -> "subprocess.CompletedProcess[str]":
+        """A hand-typed pulumi in a shell that has only what `connector env` prints, or printed before."""
+        exports = exports or self.exports()
         script = f"{exports}\npulumi {' '.join(arguments)}"
         clean = {"HOME": self.environment["HOME"], "PATH": "/usr/bin:/bin"}
         return subprocess.run(
@@ -130,9 +135,9 @@ class TestStack:
         marked: list[psutil.Process] = []
         for process in psutil.process_iter():
             try:
-                if process.environ().get("TEAMS_EHR_CONNECTOR_STATE") == str(self.state):
-                    if process.status() != psutil.STATUS_ZOMBIE:
-                        marked.append(process)
+                ours = process.environ().get(MARKER_VARIABLE) == str(self.state)
+                if ours and process.status() != psutil.STATUS_ZOMBIE:
+                    marked.append(process)
             except (psutil.Error, OSError):
                 continue
         return marked
@@ -222,14 +227,14 @@ class _Ports:
         raise AssertionError("no free port")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="session", name="stack")
 def running_stack(tmp_path_factory: pytest.TempPathFactory, pulumi_executable: Path) -> Iterator[TestStack]:
     """The sample's test stage, up: one for the whole session."""
-    stack = TestStack.make(tmp_path_factory.mktemp("stack"))
-    running = Running(stack)
+    own = TestStack.make(tmp_path_factory.mktemp("stack"))
+    running = Running(own)
     try:
         running.until_up()
-        yield stack
+        yield own
     finally:
         code = running.end()
         assert code == 0, "\n".join(running.lines[-60:])

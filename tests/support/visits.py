@@ -1,23 +1,22 @@
 """A visit's runtime in one process: real PostgreSQL, the application over HTTP, and Graph, Entra's keys and the EHR
 answering over a mock transport that a test can break.
 
-Owns the database of a test (a copy of a migrated template), the fake remote systems, and people's sessions.
+Owns the database of a test (a copy of the prepared one), people's sessions, and notifications as Graph sends them.
 """
 
 import json
 import time
-import uuid
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
-from functools import cache
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any, cast
-from urllib.parse import parse_qs, unquote, urlsplit
 
 import httpx
 import jwt
 from cryptography.hazmat.primitives.asymmetric import rsa
+from jwt.algorithms import RSAAlgorithm
 from starlette.applications import Starlette
 from starlette.requests import Request
 
@@ -48,21 +47,14 @@ from schemas.vocabulary import GeographyName
 from tests.support.connector import settings_for
 from tests.support.postgres import PASSWORD, WORKER, PostgresServer
 from tests.support.samples import load
+from tests.support.visit_remotes import ENTRA, GRAPH, Remotes, Subscribed, signing_key
 
 HOST = "localhost:8441"
-GRAPH, ENTRA, EHR = "https://127.0.0.1:8462", "https://127.0.0.1:8461", "https://127.0.0.1:8471"
 APPLICATION = "2b2b2b2b-0000-4000-8000-000000000001"
 HOME = "1a1a1a1a-0000-4000-8000-000000000000"
 LAKESIDE = "1a1a1a1a-0000-4000-8000-000000000001"
 AMARA, BEN = "3c3c3c3c-0000-4000-8000-000000000011", "3c3c3c3c-0000-4000-8000-000000000012"
-JOIN_PATH = "/l/meetup-join/19%3ameeting_1%40thread.v2/0?context=%7b%22Tid%22%3a%22t%22%7d"
 CHANGE_TRACKING = "0bf30f3b-4a52-48df-9a82-234910c4a086"
-ACCESS_TOKEN = "an-access-token"
-
-
-@cache
-def signing_key() -> rsa.RSAPrivateKey:
-    return rsa.generate_private_key(65537, 2048)
 
 
 @cache
@@ -72,9 +64,8 @@ def geography_keys() -> Keys:
 
 @cache
 def backend_key() -> str:
-    rsa_key = rsa.generate_private_key(65537, 2048)
-    jwk = json.loads(jwt.algorithms.RSAAlgorithm.to_jwk(rsa_key)) | {"kid": "backend", "alg": "RS384", "use": "sig"}
-    return json.dumps(jwk)
+    jwk: dict[str, Any] = RSAAlgorithm.to_jwk(rsa.generate_private_key(65537, 2048), as_dict=True)
+    return json.dumps(jwk | {"kid": "backend", "alg": "RS384", "use": "sig"})
 
 
 def validation_token(*, key: rsa.RSAPrivateKey | None = None, kid: str = "entra", **claims: Any) -> str:
@@ -87,146 +78,6 @@ def validation_token(*, key: rsa.RSAPrivateKey | None = None, kid: str = "entra"
         "exp": int(time.time()) + 3600,
     }
     return jwt.encode({**given, **claims}, key or signing_key(), "RS256", headers={"kid": kid})
-
-
-@dataclass
-class Subscribed:
-    """A subscription as Graph keeps it."""
-
-    id: str
-    body: dict[str, Any]
-
-    @property
-    def path(self) -> str:
-        return urlsplit(self.body["notificationUrl"]).path
-
-    @property
-    def lifecycle_path(self) -> str:
-        return urlsplit(self.body["lifecycleNotificationUrl"]).path
-
-
-@dataclass
-class Remotes:
-    """Graph, Entra's key set and the EHR. `broken` maps a call's name to what answers in its place."""
-
-    meetings: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict[tuple[str, str], dict[str, Any]])
-    subscriptions: list[Subscribed] = field(default_factory=list[Subscribed])
-    calls: list[tuple[str, httpx.Request]] = field(default_factory=list[tuple[str, httpx.Request]])
-    told: list[dict[str, str]] = field(default_factory=list[dict[str, str]])
-    broken: dict[str, Callable[[httpx.Request], httpx.Response]] = field(
-        default_factory=dict[str, Callable[[httpx.Request], httpx.Response]]
-    )
-    webhook: httpx.AsyncClient | None = None
-    during_subscribe: Callable[[Subscribed], Any] | None = None
-
-    def names(self) -> list[str]:
-        return [name for name, _ in self.calls]
-
-    async def answer(self, request: httpx.Request) -> httpx.Response:
-        name = self._name(request)
-        self.calls.append((name, request))
-        if name in self.broken:
-            return self.broken[name](request)
-        return await cast(Any, getattr(self, f"_{name}"))(request)
-
-    def _name(self, request: httpx.Request) -> str:
-        origin = f"{request.url.scheme}://{request.url.host}:{request.url.port}"
-        path = request.url.path
-        if origin == ENTRA:
-            return "keys"
-        if origin == EHR:
-            return "ehr_discovery" if "well-known" in path else "ehr_token" if path.endswith("/token") else "ehr_status"
-        if path.endswith("/createOrGet"):
-            return "create"
-        if path.endswith("/getVirtualAppointmentJoinWebUrl"):
-            return "link"
-        if "/onlineMeetings/" in path:
-            return {"PATCH": "lobby", "GET": "read"}[request.method]
-        return {"POST": "subscribe", "GET": "list", "PATCH": "renew", "DELETE": "unsubscribe"}[request.method]
-
-    async def _keys(self, _: httpx.Request) -> httpx.Response:
-        jwk = json.loads(jwt.algorithms.RSAAlgorithm.to_jwk(signing_key().public_key()))
-        return httpx.Response(200, json={"keys": [jwk | {"kid": "entra", "use": "sig", "alg": "RS256"}]})
-
-    async def _create(self, request: httpx.Request) -> httpx.Response:
-        organizer = request.url.path.split("/")[3]
-        external = json.loads(request.content)["externalId"]
-        known = (organizer, external) in self.meetings
-        meeting = self.meetings.setdefault(
-            (organizer, external),
-            {
-                "id": f"meeting-{len(self.meetings) + 1}",
-                "joinWebUrl": GRAPH + JOIN_PATH.replace("meeting_1", f"meeting_{len(self.meetings) + 1}"),
-                "lobbyBypassSettings": {"scope": "organization", "isDialInBypassEnabled": True},
-            },
-        )
-        return httpx.Response(200 if known else 201, json=meeting)
-
-    def _meeting(self, request: httpx.Request) -> dict[str, Any]:
-        wanted = unquote(request.url.path.split("/")[5])
-        return next(m for m in self.meetings.values() if m["id"] == wanted)
-
-    async def _lobby(self, request: httpx.Request) -> httpx.Response:
-        meeting = self._meeting(request)
-        meeting.update(json.loads(request.content))
-        return httpx.Response(200, json=meeting)
-
-    async def _read(self, request: httpx.Request) -> httpx.Response:
-        return httpx.Response(200, json=self._meeting(request))
-
-    async def _link(self, request: httpx.Request) -> httpx.Response:
-        return httpx.Response(200, json={"value": self._meeting(request)["joinWebUrl"] + "&browser=true"})
-
-    async def _subscribe(self, request: httpx.Request) -> httpx.Response:
-        body = json.loads(request.content)
-        if any(s.body["resource"] == body["resource"] for s in self.subscriptions):
-            return httpx.Response(409, json={"error": {"code": "Conflict"}})
-        made = Subscribed(str(uuid.uuid4()), body)
-        self.subscriptions.append(made)
-        assert self.webhook is not None
-        for url in (body["notificationUrl"], body["lifecycleNotificationUrl"]):
-            token = "Validation: <b>token</b> +& ü"
-            answer = await self.webhook.post(urlsplit(url).path, params={"validationToken": token})
-            assert (answer.status_code, answer.text) == (200, token)
-            assert answer.headers["content-type"].startswith("text/plain")
-        if self.during_subscribe:
-            await self.during_subscribe(made)
-        return httpx.Response(201, json={**body, "id": made.id, "clientState": None})
-
-    async def _list(self, _: httpx.Request) -> httpx.Response:
-        return httpx.Response(200, json={"value": [{**s.body, "id": s.id} for s in self.subscriptions]})
-
-    async def _renew(self, request: httpx.Request) -> httpx.Response:
-        if not any(s.id == request.url.path.split("/")[-1] for s in self.subscriptions):
-            return httpx.Response(404, json={"error": {"code": "ResourceNotFound"}})
-        return httpx.Response(200, json={})
-
-    async def _unsubscribe(self, request: httpx.Request) -> httpx.Response:
-        self.subscriptions = [s for s in self.subscriptions if s.id != request.url.path.split("/")[-1]]
-        return httpx.Response(204)
-
-    async def _ehr_discovery(self, request: httpx.Request) -> httpx.Response:
-        root = str(request.url).partition("/api/")[0]
-        return httpx.Response(
-            200,
-            json={
-                "authorization_endpoint": f"{root}/oauth2/authorize",
-                "token_endpoint": f"{root}/oauth2/token",
-                "jwks_uri": f"{root}/oauth2/jwks",
-            },
-        )
-
-    async def _ehr_token(self, _: httpx.Request) -> httpx.Response:
-        return httpx.Response(
-            200, json={"access_token": ACCESS_TOKEN, "token_type": "Bearer", "expires_in": 300}
-        )
-
-    async def _ehr_status(self, request: httpx.Request) -> httpx.Response:
-        if request.method == "GET":
-            self.told.append({k: v[0] for k, v in parse_qs(request.url.query.decode()).items()})
-        else:
-            self.told.append(json.loads(request.content))
-        return httpx.Response(200, json={})
 
 
 class _NoIdentity:
@@ -264,9 +115,7 @@ class Clinic:
         return await provider_begins(self.services, launch.__class__(**{**launch.__dict__, **changes}))
 
     async def patient(self, session_id: str = "csn-1", patient_id: str = "patient-1") -> VisitSession | Refusal:
-        return await patient_arrives(
-            self.services, PatientLaunch("lakeside", "lakeside-test", session_id, patient_id)
-        )
+        return await patient_arrives(self.services, PatientLaunch("lakeside", "lakeside-test", session_id, patient_id))
 
     async def cookie(self, session: VisitSession) -> dict[str, str]:
         """The headers of a browser that holds this session."""
@@ -346,8 +195,8 @@ def visit_query(session: VisitSession) -> dict[str, str]:
 
 @asynccontextmanager
 async def clinic(server: PostgresServer) -> AsyncGenerator[Clinic]:
-    """A fresh database and the application over it."""
-    database = server.new_database()
+    """An empty database and the application over it."""
+    database = _emptied(server)
     remotes = Remotes()
     http = open_clients(None, transport=httpx.MockTransport(remotes.answer))
     settings = settings_for(server, database)
@@ -395,6 +244,21 @@ def _database(settings: Settings) -> Database:
         return connection_parameters(settings) | {"password": PASSWORD}
 
     return Database(parameters, size=10)
+
+
+_DATABASES: dict[int, str] = {}
+
+
+def _emptied(server: PostgresServer) -> str:
+    """One copy of the prepared database for all tests of visits, emptied: a copy a test costs the disk too much."""
+    if server.port not in _DATABASES:
+        _DATABASES[server.port] = server.new_database()
+    name = _DATABASES[server.port]
+    with server.administrator(name) as connection:
+        tables = connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'connector'").fetchall()
+        names = ", ".join(f"connector.{table}" for (table,) in tables if table != "alembic_version")
+        connection.execute(f"TRUNCATE {names} RESTART IDENTITY".encode())
+    return name
 
 
 @cache

@@ -64,7 +64,7 @@ def test_a_single_value_of_another_type_is_reported_at_its_node(file: str) -> No
 @pytest.mark.parametrize("kind", OTHER_TYPES)
 @pytest.mark.parametrize("file", FILES)
 def test_all_values_of_another_type_are_reported_at_their_nodes_at_once(file: str, kind: str) -> None:
-    changes = {scalar: OTHER_TYPES[kind] for scalar in scalars(file)}
+    changes = dict.fromkeys(scalars(file), OTHER_TYPES[kind])
     # A change moves no other one: each scalar of the samples stands on a line of its own.
     assert unreported(file, changes) == []
 

@@ -1,5 +1,8 @@
 """A stack's file and its organisations' files become one configuration, or every problem, located in the right file."""
 
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# (ruamel.yaml and jsonschema are typed in parts.)
+
 import json
 from typing import Any
 

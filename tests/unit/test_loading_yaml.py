@@ -28,8 +28,29 @@ STRINGS = [
     "0xfg",
 ]
 NOT_STRINGS = {
-    "number": "0 12 -7 +3 0001002 0o17 017 0x1F 0b101 1_000 1.10 .5 5. 1e3 12e3 1.5e-3 1:30 190:20:30 08 09".split(),
-    "boolean": "true True FALSE yes No ON off y N".split(),
+    "number": [
+        "0",
+        "12",
+        "-7",
+        "+3",
+        "0001002",
+        "0o17",
+        "017",
+        "0x1F",
+        "0b101",
+        "1_000",
+        "1.10",
+        ".5",
+        "5.",
+        "1e3",
+        "12e3",
+        "1.5e-3",
+        "1:30",
+        "190:20:30",
+        "08",
+        "09",
+    ],
+    "boolean": ["true", "True", "FALSE", "yes", "No", "ON", "off", "y", "N"],
     "null": ["", "~", "null", "Null", "NULL"],
     "date": ["2024-01-01", "2024-1-1", "2024-01-01T10:00:00Z", "2024-01-01 10:00:00"],
 }
@@ -96,7 +117,7 @@ def test_a_tab_in_a_comment_is_nobodys_business() -> None:
 @pytest.mark.parametrize(
     "others",
     [
-        "encryptionsalt: v1:abc=:v1:def\n",
+        "encryptedkey: abc=\n",
         "secretsprovider: passphrase\n",
         "environment:\n  - &name shared\n  - *name\n",
     ],
@@ -132,6 +153,11 @@ def test_a_second_way_to_say_a_key_of_ours_is_refused(added: str, code: str) -> 
     loaded = load(LOCAL, replaced(LOCAL, ("config:\n", f"config:\n{added}")))
     assert loaded.stack is None
     assert code in {p.code for p in loaded.errors}
+
+
+def test_a_second_key_of_pulumis_own_is_refused_as_pulumi_does() -> None:
+    (problem,) = load(LOCAL, {LOCAL: text(LOCAL) + "encryptionsalt: v1:x\n"}).errors
+    assert problem.code == "yaml-duplicate-key"
 
 
 def test_an_encrypted_value_under_our_keys_is_refused_and_not_shown() -> None:

@@ -35,7 +35,8 @@ def test_the_documented_example_is_read() -> None:
     assert (event.id, event.kind, event.at) == ("n-1", "roster", datetime(2026, 1, 5, 14, 0, 7, tzinfo=UTC))
     assert [(line.id, line.presence) for line in event.lines] == [("p-7", Presence.WAITING), ("p-3", Presence.LEFT)]
     first, second = event.lines
-    assert first.identity and second.identity
+    assert first.identity is not None
+    assert second.identity is not None
     assert (first.identity.kind, second.identity.tenant_id) == ("guest", "t-1")
 
 
@@ -53,7 +54,9 @@ def test_an_event_type_that_merely_contains_a_known_name_is_not_it() -> None:
 def test_display_names_decide_nothing() -> None:
     named = json.loads(json.dumps(EXAMPLE))
     for line in named["participants@delta"]:
-        line["info"]["identity"] = {k: {**v, "displayName": "Dr. Somebody"} for k, v in line["info"]["identity"].items()}
+        line["info"]["identity"] = {
+            k: {**v, "displayName": "Dr. Somebody"} for k, v in line["info"]["identity"].items()
+        }
     assert parse_call_event(json.dumps(named).encode()) == parse_call_event(json.dumps(EXAMPLE).encode())
 
 

@@ -12,6 +12,20 @@ PRAIRIE, NORTHWIND = "organizations/local/prairie.yaml", "organizations/test/nor
 LAKESIDE_URL = "https://127.0.0.1:8471/interconnect-lakeside-tst/api/FHIR/R4"
 PRAIRIE_URL = "https://127.0.0.1:8472/interconnect-prairie-tst/api/FHIR/R4"
 
+BACKEND = (
+    "      backend:\n        clientId: prairie-tst-backend\n        authentication:\n"
+    "          method: private_key_jwt\n          key: prairie-tst-backend-key\n"
+    "          algorithm: RS384\n"
+)
+EMULATION = (
+    "    emulation:\n      entraUrl: https://127.0.0.1:8461\n      graphUrl: https://127.0.0.1:8462\n"
+    "      caBundle: .local/ca/ca.pem\n"
+)
+OWN_ENDPOINTS = (
+    "    nationalCloud: global\n    emulation: {entraUrl: https://entra.example.org, "
+    "graphUrl: https://graph.example.org, caBundle: ca.pem}\n"
+)
+
 Pairs = list[tuple[str, str]]
 
 ROWS: list[tuple[str, str, Pairs, str]] = [
@@ -113,8 +127,7 @@ ROWS: list[tuple[str, str, Pairs, str]] = [
         PRAIRIE,
         [
             (
-                "      backend:\n        clientId: prairie-tst-backend\n        authentication:\n"
-                "          method: private_key_jwt\n          key: prairie-tst-backend-key\n          algorithm: RS384\n",
+                BACKEND,
                 "",
             )
         ],
@@ -172,8 +185,7 @@ ROWS: list[tuple[str, str, Pairs, str]] = [
         LOCAL,
         [
             (
-                "    emulation:\n      entraUrl: https://127.0.0.1:8461\n      graphUrl: https://127.0.0.1:8462\n"
-                "      caBundle: .local/ca/ca.pem\n",
+                EMULATION,
                 "",
             )
         ],
@@ -192,8 +204,7 @@ ROWS: list[tuple[str, str, Pairs, str]] = [
         [
             (
                 "    nationalCloud: global\n",
-                "    nationalCloud: global\n    emulation: {entraUrl: https://entra.example.org, "
-                "graphUrl: https://graph.example.org, caBundle: ca.pem}\n",
+                OWN_ENDPOINTS,
             )
         ],
         "microsoft365.emulation",

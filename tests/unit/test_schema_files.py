@@ -1,5 +1,8 @@
 """The JSON Schemas in `schemas/json/` are the models' own, and editors find them."""
 
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# (ruamel.yaml and jsonschema are typed in parts.)
+
 import json
 from pathlib import Path
 from typing import Any

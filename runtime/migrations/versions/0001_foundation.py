@@ -4,6 +4,9 @@ Rules of every table: no names, no record numbers, no patient or session ids and
 is sealed (`bytea`), what must be found is hashed. Pending rows have `expires_at`, visits `purge_after`: `purge.py`.
 """
 
+from typing import cast
+
+import psycopg
 from alembic import op
 from procrastinate.schema import SchemaManager
 
@@ -66,6 +69,7 @@ CREATE TABLE connector.visit (
     sealed bytea NOT NULL,
     created_at timestamptz NOT NULL DEFAULT now(),
     organizer_begun_at timestamptz,
+    preparing_until timestamptz,
     patient_waiting_since timestamptz,
     patient_seen_at timestamptz,
     patient_ticket_hash bytea,
@@ -154,10 +158,9 @@ REVOKE ALL ON FUNCTION connector.purge_audit(interval) FROM PUBLIC;
 
 
 def upgrade() -> None:
-    connection = op.get_bind()
+    connection = cast(psycopg.Connection, op.get_bind().connection.driver_connection)
     for statements in (TABLES, PURGE_AUDIT, SchemaManager.get_schema()):
-        with connection.connection.cursor() as cursor:
-            cursor.execute(statements)
+        connection.execute(statements.encode())  # as they are: no parameters, so no meaning for a percent sign
 
 
 def downgrade() -> None:

@@ -1,0 +1,145 @@
+# pyright: reportUnknownMemberType=false
+"""The real program on the real engine, one geography of it: refused, up, unchanged, changed and back, drifted, gone."""
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from ruamel.yaml import YAML
+
+from tests.support.stack import TestStack
+
+PUBLIC_VAULT = """
+from pulumi_azure_native import Provider, keyvault
+
+keyvault.Vault(
+    "open",
+    resource_group_name="rg-connector-americas-test",
+    vault_name="kv-open",
+    location="eastus2",
+    properties=keyvault.VaultPropertiesArgs(
+        tenant_id="1a1a1a1a-0000-4000-8000-000000000000",
+        sku=keyvault.SkuArgs(family="A", name="standard"),
+        public_network_access="Enabled",
+        network_acls=keyvault.NetworkRuleSetArgs(default_action="Allow", bypass="AzureServices"),
+    ),
+    tags={"application": "teams-ehr-connector", "geography": "americas", "stage": "test", "managed-by": "pulumi"},
+    opts=pulumi.ResourceOptions(provider=Provider("other", subscription_id="4d4d4d4d-0000-4000-8000-0000000000ff")),
+)
+"""
+
+
+@pytest.fixture
+def stack(tmp_path: Path, pulumi_executable: Path) -> Iterator[TestStack]:
+    """The sample's test stage with one geography, which is destroyed whatever the test does."""
+    made = TestStack.make(tmp_path)
+    edit(made, lambda config: only(config, "americas"))
+    try:
+        yield made
+    finally:
+        made.connector("down")
+        assert made.until_no_processes() == []
+
+
+def edit(stack: TestStack, change: Callable[[dict[str, Any]], None]) -> None:
+    """Change the values under the project's own keys of the stack's file."""
+    file = stack.root / "Pulumi.local.yaml"
+    yaml = YAML()
+    document: Any = yaml.load(file)
+    change(document["config"])
+    with file.open("w", encoding="utf-8") as out:
+        yaml.dump(document, out)
+
+
+def only(config: dict[str, Any], geography: str) -> None:
+    geographies = config["teams-ehr-connector:geographies"]
+    for other in set(geographies) - {geography}:
+        del geographies[other]
+    # Lakeside stands in the list, Prairie in a file; the other two are at home elsewhere.
+    organizations = config["teams-ehr-connector:organizations"]
+    config["teams-ehr-connector:organizations"] = organizations[:2]
+
+
+def changes(output: str) -> dict[str, int]:
+    """Resources by what was done with them, from the events that an update prints as JSON."""
+    events = [json.loads(line) for line in output.splitlines()]
+    (summary,) = [e["summaryEvent"] for e in events if "summaryEvent" in e]
+    return summary["resourceChanges"]
+
+
+def test_a_refused_configuration_stops_everything_before_the_first_resource(stack: TestStack) -> None:
+    def spoil(config: dict[str, Any]) -> None:
+        config["teams-ehr-connector:geographies"]["americas"]["location"] = "westeurope"
+        config["teams-ehr-connector:organizations"][0]["tenantId"] = "not a tenant"
+
+    exports = stack.exports()
+    edit(stack, spoil)
+    for command in (("preview",), ("up", "--yes", "--skip-preview")):
+        result = stack.pulumi(*command, exports=exports)
+        shown = result.stdout + result.stderr
+        assert result.returncode != 0
+        assert "location" in shown
+        assert "organizations[0].tenantId" in shown
+        assert "Pulumi.local.yaml:" in shown
+        assert "Traceback" not in shown
+    assert stack.arm() == {}
+
+
+def test_a_policy_violation_stops_an_update_before_the_resource_is_made(stack: TestStack) -> None:
+    program = stack.root / "__main__.py"
+    text = program.read_text("utf-8")
+    program.unlink()
+    program.write_text(text + PUBLIC_VAULT, "utf-8")
+    result = stack.pulumi("up", "--yes", "--skip-preview")
+    shown = result.stdout + result.stderr
+    assert result.returncode != 0
+    assert "no-public-access" in shown
+    assert "publicNetworkAccess: expected Disabled, got Enabled" in shown
+    assert not [i for i in stack.arm() if "kv-open" in i]
+
+
+def test_a_geography_comes_up_stays_changes_goes_back_and_goes(stack: TestStack) -> None:
+    up = stack.pulumi("up", "--yes", "--skip-preview", "--json")
+    assert up.returncode == 0, up.stdout[-4000:] + up.stderr[-4000:]
+    host = stack.config.geographies[next(iter(stack.config.geographies))].public_hosts.test
+    assert httpx.get(f"https://{host}/readyz", verify=stack.certificates).status_code == 200
+
+    again = stack.pulumi("up", "--yes", "--skip-preview", "--json")
+    assert set(changes(again.stdout)) == {"same"}
+
+    edit(stack, rename("Lakeside Health System"))
+    assert stack.pulumi("up", "--yes", "--skip-preview").returncode == 0
+    edit(stack, rename("Lakeside Health"))
+    back = stack.pulumi("up", "--yes", "--skip-preview")
+    assert back.returncode == 0, back.stdout[-4000:] + back.stderr[-4000:]
+    assert httpx.get(f"https://{host}/readyz", verify=stack.certificates).status_code == 200
+
+    drift(stack)
+    found = stack.pulumi("refresh", "--yes", "--skip-preview", "--json")
+    assert changes(found.stdout).get("update") == 1
+    mended = stack.pulumi("up", "--yes", "--skip-preview", "--json")
+    assert changes(mended.stdout).get("update") == 1
+
+    destroyed = stack.pulumi("destroy", "--yes", "--skip-preview")
+    assert destroyed.returncode == 0, destroyed.stdout[-4000:] + destroyed.stderr[-4000:]
+    assert stack.arm() == {}
+    assert stack.until_no_processes() == []
+
+
+def rename(name: str) -> Callable[[dict[str, Any]], None]:
+    def change(config: dict[str, Any]) -> None:
+        config["teams-ehr-connector:organizations"][0]["name"] = name
+
+    return change
+
+
+def drift(stack: TestStack) -> None:
+    """Somebody opens the vault by hand, past Pulumi."""
+    file = stack.state / "azure" / "resources.json"
+    document = json.loads(file.read_text())
+    (vault,) = [r for i, r in document["resources"].items() if "/vaults/" in i and i.count("/") == 8]
+    vault["properties"]["publicNetworkAccess"] = "Enabled"
+    file.write_text(json.dumps(document))

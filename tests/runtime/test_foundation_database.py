@@ -1,0 +1,280 @@
+"""Init, privileges, retention, and a database that goes away: against a real PostgreSQL."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import suppress
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg import errors
+
+from runtime.audit import Action, AuditRow
+from runtime.database import Database, connection_parameters
+from runtime.errors import DatabaseUnavailable, IdentityUnavailable, StartRefused
+from runtime.grants import GRANTS
+from runtime.init import parse_roles, prepare
+from runtime.keys import NAMES
+from runtime.purge import KEPT, RETENTION, WITH_THEIR_VISIT, purge
+from tests.support.connector import FakeVault, Outside, clients, settings_for
+from tests.support.launching import Connector, Place, code_of, running_connector
+from tests.support.postgres import (
+    APPLICATION,
+    INIT,
+    PASSWORD,
+    ROLES,
+    WORKER,
+    PostgresServer,
+    give_password,
+    running_postgres,
+)
+
+pytestmark = pytest.mark.anyio
+
+COLUMNS = {
+    "alembic_version": {"version_num"},
+    "audit": {"id", "at", "action", "organization_id", "connection_id", "actor", "visit_key", "detail"},
+    "ehr_user_link": {"ehr_user_hash", "connection_id", "tenant_id", "object_id", "linked_at"},
+    "launch": {"state_hash", "sealed", "expires_at"},
+    "launch_used": {"launch_hash", "expires_at"},
+    "session": {"session_hash", "party", "sealed", "created_at", "expires_at"},
+    "ticket": {
+        "window_hash", "ticket_hash", "sign_in_hash", "state", "refusal_code", "sealed", "sealed_sign_in", "expires_at",
+    },
+}  # fmt: skip
+"""What launches, identity and audit store; a column more is a decision to be made here."""
+
+
+def login(server: PostgresServer, role: str, database: str) -> psycopg.Connection[Any]:
+    parameters: dict[str, Any] = connection_parameters(settings_for(server, database, role)) | {"password": PASSWORD}
+    return psycopg.connect(**parameters, autocommit=True)
+
+
+def may(connection: psycopg.Connection[Any], statement: str) -> bool:
+    try:
+        connection.execute(statement.encode())
+    except errors.InsufficientPrivilege:
+        return False
+    return True
+
+
+# --- init -------------------------------------------------------------------------------------------------------
+
+
+async def test_init_run_by_several_replicas_at_once_prepares_once() -> None:
+    with running_postgres() as server:
+        roles = ",".join(f"{role}={principal}" for role, principal in ROLES.items())
+        settings = settings_for(server, "connector", INIT, role="init", database_roles=roles)
+        vault = FakeVault()
+        http = clients(Outside(), vault)
+        await asyncio.gather(*(prepare(settings, http) for _ in range(3)))
+        made = dict(vault.secrets)
+        assert set(made) == set(NAMES)
+        await prepare(settings, http)
+        assert vault.secrets == made, "what is there is never made again"
+        await http.aclose()
+        with server.administrator() as connection:
+            principals = dict(connection.execute("SELECT role_name, object_id FROM pgaadauth.principal").fetchall())
+            assert principals.items() >= ROLES.items()
+            give_password(connection, *ROLES)
+        with server.administrator("connector") as connection:
+            assert connection.execute("SELECT version_num FROM connector.alembic_version").fetchall() == [("0001",)]
+
+
+def test_init_without_roles_is_refused() -> None:
+    with pytest.raises(StartRefused):
+        parse_roles(None)
+
+
+def test_the_tables_have_the_listed_columns(postgres: PostgresServer) -> None:
+    with postgres.administrator("connector") as connection:
+        rows = connection.execute(
+            "SELECT table_name, column_name FROM information_schema.columns WHERE table_schema = 'connector'"
+        ).fetchall()
+    found: dict[str, set[str]] = {}
+    for table, column in rows:
+        found.setdefault(table, set()).add(column)
+    assert {name: found[name] for name in COLUMNS} == COLUMNS
+
+
+def test_every_table_has_a_retention(postgres: PostgresServer) -> None:
+    with postgres.administrator("connector") as connection:
+        tables = {n for (n,) in connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'connector'")}
+    ours = {t for t in tables if not t.startswith("procrastinate_")}
+    assert ours == {r.table for r in RETENTION} | WITH_THEIR_VISIT | KEPT
+
+
+# --- privileges -------------------------------------------------------------------------------------------------
+
+
+def test_grants_name_tables_that_exist(postgres: PostgresServer) -> None:
+    with postgres.administrator("connector") as connection:
+        tables = {n for (n,) in connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'connector'")}
+    assert all(set(grants.tables) <= tables for grants in GRANTS.values())
+
+
+@pytest.mark.parametrize("role", [APPLICATION, WORKER])
+def test_audit_rows_can_be_added_but_not_read_or_changed(postgres: PostgresServer, place: Place, role: str) -> None:
+    with login(postgres, role, place.database) as connection:
+        assert may(connection, "INSERT INTO audit (action) VALUES ('launched')")
+        for statement in (
+            "SELECT action FROM audit",
+            "UPDATE audit SET action = 'x'",
+            "DELETE FROM audit",
+            "TRUNCATE audit",
+            "DROP TABLE audit",
+        ):
+            assert not may(connection, statement), statement
+
+
+@pytest.mark.parametrize("role", [APPLICATION, WORKER])
+def test_neither_role_changes_the_schema_or_becomes_another(postgres: PostgresServer, place: Place, role: str) -> None:
+    with login(postgres, role, place.database) as connection:
+        for statement in (
+            "CREATE TABLE connector.mine (x int)",
+            "ALTER TABLE visit ADD COLUMN x int",
+            "CREATE ROLE other",
+            "GRANT azure_pg_admin TO connector_application",
+            "SET ROLE connector_init",
+            "UPDATE alembic_version SET version_num = '0'",
+        ):
+            assert not may(connection, statement), statement
+
+
+def test_the_worker_sees_of_pending_rows_only_when_they_expire(postgres: PostgresServer, place: Place) -> None:
+    with login(postgres, WORKER, place.database) as connection:
+        for table in ("launch", "ticket", "session"):
+            assert may(connection, f"SELECT expires_at FROM {table}")
+            assert not may(connection, f"SELECT sealed FROM {table}")
+        assert not may(connection, "SELECT object_id FROM ehr_user_link")
+
+
+def test_the_application_cannot_purge_audit_rows_nor_the_worker_young_ones(
+    postgres: PostgresServer, place: Place
+) -> None:
+    with login(postgres, APPLICATION, place.database) as connection:
+        assert not may(connection, "SELECT connector.purge_audit(interval '6 years')")
+    with login(postgres, WORKER, place.database) as connection:
+        assert may(connection, "SELECT connector.purge_audit(interval '6 years')")
+        with pytest.raises(errors.RaiseException):
+            connection.execute("SELECT connector.purge_audit(interval '1 day')")
+
+
+# --- retention --------------------------------------------------------------------------------------------------
+
+
+async def test_purge_removes_what_is_past_and_nothing_else(place: Place) -> None:
+    async with running_connector(place) as connector:
+        await connector.launch(connector.browser())
+        await connector.start(connector.browser(), launch="launch-2")
+        with connector.postgres.administrator(connector.database) as database:
+            database.execute("UPDATE connector.ticket SET expires_at = now() - interval '1 second'")
+            database.execute("UPDATE connector.audit SET at = now() - interval '7 years' WHERE action = 'launched'")
+            database.execute("INSERT INTO connector.audit (action) VALUES ('linked')")
+        worker = await _as_worker(connector)
+        try:
+            gone = await purge(worker)
+        finally:
+            await worker.database.close()
+        assert {k: v for k, v in gone.items() if v} == {"ticket": 1, "audit": 1}
+        assert len(connector.rows("launch")) == 1
+        assert connector.rows("ticket") == []
+        assert {row[2] for row in connector.rows("audit")} >= {"linked", "purged"}
+
+
+async def _as_worker(connector: Connector) -> Any:
+    from dataclasses import replace
+
+    settings = settings_for(connector.postgres, connector.database, WORKER)
+
+    async def parameters() -> dict[str, Any]:
+        return connection_parameters(settings) | {"password": PASSWORD}
+
+    database = Database(parameters)
+    await database.open()
+    return replace(connector.services, database=database)
+
+
+# --- a database that goes away ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+async def own() -> AsyncGenerator[tuple[PostgresServer, Database, list[str]]]:
+    """A server of its own, a pool on it, and the passwords that the pool asked for."""
+    with running_postgres() as server:
+        asked: list[str] = []
+
+        async def parameters() -> dict[str, Any]:
+            asked.append(PASSWORD)
+            return connection_parameters(settings_for(server, "connector", INIT)) | {"password": PASSWORD}
+
+        database = Database(parameters, size=2)
+        await database.open()
+        try:
+            yield server, database, asked
+        finally:
+            await database.close()
+
+
+async def _one(database: Database) -> int:
+    async with database.connection() as connection:
+        row = await (await connection.execute("SELECT 1")).fetchone()
+    assert row
+    return row[0]
+
+
+async def test_a_killed_database_is_unavailable_and_comes_back(own: tuple[PostgresServer, Database, list[str]]) -> None:
+    server, database, asked = own
+    assert await _one(database) == 1
+    before = len(asked)
+    server.stop(kill=True)
+    with pytest.raises(DatabaseUnavailable):
+        await _one(database)
+    server.start()
+    async with asyncio.timeout(20):
+        while True:
+            try:
+                assert await _one(database) == 1
+                break
+            except DatabaseUnavailable:
+                continue
+    assert len(asked) > before, "each connect asks for a token anew"
+
+
+async def test_a_restarted_database_is_not_noticed_by_the_next_request(
+    own: tuple[PostgresServer, Database, list[str]],
+) -> None:
+    server, database, _ = own
+    assert await _one(database) == 1
+    server.stop()
+    server.start()
+    assert await _one(database) == 1
+
+
+async def test_no_token_is_unavailable_not_a_crash(postgres: PostgresServer) -> None:
+    async def parameters() -> dict[str, Any]:
+        raise IdentityUnavailable("no token")
+
+    database = Database(parameters)
+    with pytest.raises(DatabaseUnavailable):
+        await database.listening()
+
+
+async def test_a_request_while_the_database_is_away_gets_a_page_that_says_so(place: Place) -> None:
+    async with running_connector(place) as connector:
+        await connector.services.database.close()
+        response = await connector.start(connector.browser())
+        assert (response.status_code, code_of(response)) == (503, "temporarily-unavailable")
+        assert response.headers["retry-after"]
+        assert (await connector.browser().get("/readyz")).status_code == 503
+        assert (await connector.browser().get("/livez")).status_code == 200
+
+
+async def test_an_audit_row_stands_or_falls_with_its_transaction(place: Place) -> None:
+    async with running_connector(place) as connector:
+        services = connector.services
+        with suppress(ZeroDivisionError):
+            async with services.database.transaction() as connection:
+                await services.audit.record(connection, AuditRow(Action.LINKED))
+                raise ZeroDivisionError
+        assert connector.rows("audit") == []
