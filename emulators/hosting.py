@@ -6,6 +6,7 @@ configured origins with 421 (RFC 9110 section 15.5.20), and answers `GET /health
 """
 
 import sys
+from collections import deque
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -70,25 +71,21 @@ class RawRequestLog:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        record, body = self._request(scope), bytearray()
+        record = self._request(scope)
+        ahead, body = await _read_ahead(receive)
+        record["body"] = body[:MAXIMUM_LOGGED_BODY_BYTES].decode(errors="replace")
+        if len(body) > MAXIMUM_LOGGED_BODY_BYTES:
+            record["body_cut"] = True
 
-        async def receive_and_keep() -> Message:
-            message = await receive()
-            if message["type"] == "http.request":
-                room = MAXIMUM_LOGGED_BODY_BYTES + 1 - len(body)
-                body.extend(message.get("body", b"")[:room])
-            return message
+        async def receive_again() -> Message:
+            return ahead.popleft() if ahead else await receive()
 
         async def send_and_log(message: Message) -> None:
             if message["type"] == "http.response.start":
-                record["body"] = bytes(body[:MAXIMUM_LOGGED_BODY_BYTES]).decode(errors="replace")
-                if len(body) > MAXIMUM_LOGGED_BODY_BYTES:
-                    record["body_cut"] = True
-                record["status"] = message["status"]
-                self.log.write(record)
+                self.log.write(record | {"status": message["status"]})
             await send(message)
 
-        await self.app(scope, receive_and_keep, send_and_log)
+        await self.app(scope, receive_again, send_and_log)
 
     def _request(self, scope: Scope) -> dict[str, Any]:
         came = Headers(scope=scope)
@@ -99,6 +96,18 @@ class RawRequestLog:
             "query": scope["query_string"].decode("latin-1"),
             "headers": {name: came[name] for name in self.headers if name in came},
         }
+
+
+async def _read_ahead(receive: Receive) -> tuple[deque[Message], bytes]:
+    """The messages of a body, up to what is logged of it: also of one that the application never reads."""
+    ahead, body = deque[Message](), b""
+    while len(body) <= MAXIMUM_LOGGED_BODY_BYTES:
+        message = await receive()
+        ahead.append(message)
+        body += message.get("body", b"")
+        if not message.get("more_body"):
+            break
+    return ahead, body
 
 
 def configure_logs(name: str) -> Any:

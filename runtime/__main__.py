@@ -1,50 +1,36 @@
 """`python -m runtime`: one image, three roles; CONNECTOR_ROLE says which.
 
-Owns the exit codes: 0 done, 1 something is away (the platform starts us again), 78 refused to start (EX_CONFIG).
+Each role imports only what it needs. Owns the exit codes: 0 done, 1 something is away (the platform starts us again),
+78 refused to start (EX_CONFIG).
 """
 
 import asyncio
-import contextlib
 import sys
 
-import uvicorn
-
-from runtime.bootstrap import running
 from runtime.errors import ConnectorError, StartRefused
-from runtime.health import watch_connections
-from runtime.init import run_init
-from runtime.logs import configure_logs, log
+from runtime.logs import configure_logs, log, where
 from runtime.settings import Settings, load
-from runtime.web import create_application
 from schemas.vocabulary import RuntimeRole
 
 REFUSED = 78
 
 
+async def run_init(settings: Settings) -> None:
+    from runtime.init import run_init
+
+    await run_init(settings)
+
+
 async def run_application(settings: Settings) -> None:
+    from runtime.bootstrap import running
+    from runtime.serve import serve
+
     async with running(settings) as services:
-        config = uvicorn.Config(
-            create_application(services),
-            host=settings.bind_host,
-            port=settings.port,
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            proxy_headers=False,
-            timeout_keep_alive=30,
-            timeout_graceful_shutdown=5,
-        )
-        watch = asyncio.create_task(watch_connections(services))
-        log.info("started")
-        try:
-            await uvicorn.Server(config).serve()
-        finally:
-            watch.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await watch
+        await serve(services)
 
 
 async def run_worker(settings: Settings) -> None:
+    from runtime.bootstrap import running
     from runtime.worker import run
 
     async with running(settings) as services:
@@ -71,6 +57,9 @@ def main() -> int:
         return 1
     except KeyboardInterrupt:
         return 0
+    except Exception as e:  # noqa: BLE001
+        log.error("failed", error=type(e).__name__, where=where(e))
+        return 1
     return 0
 
 

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+import certifi
 import psycopg
 from psycopg.rows import TupleRow
 from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout, TooManyRequests
@@ -22,7 +23,6 @@ Connection = psycopg.AsyncConnection[TupleRow]
 WAIT_SECONDS = 5.0
 CONNECT_SECONDS = 5
 LIFETIME_SECONDS = 45 * 60.0
-SYSTEM_ROOTS = "system"
 
 
 def connection_parameters(settings: Settings, database: str | None = None) -> dict[str, Any]:
@@ -43,7 +43,7 @@ def connection_parameters(settings: Settings, database: str | None = None) -> di
     if database is None:
         parameters["options"] = "-c search_path=connector -c timezone=UTC"
     if sslmode == "verify-full":
-        parameters["sslrootcert"] = SYSTEM_ROOTS
+        parameters["sslrootcert"] = certifi.where()
     return parameters
 
 

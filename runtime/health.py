@@ -50,7 +50,7 @@ async def watch_connections(services: Services) -> None:
         try:
             now = await unready_connections(services)
             if now != before:
-                log.info("connections", ready=len(services.configuration.served), unready=now)
+                log.info("connections", count=len(services.configuration.served), unready=now)
                 before = now
         except Unavailable as e:
             log.warning("connections unknown", error=type(e).__name__)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 from urllib.parse import urlsplit
 
+import certifi
 import httpx
 
 from runtime.errors import ProtocolError, RemoteUnavailable
@@ -199,7 +200,7 @@ def open_clients(
     blocking_transport: httpx.BaseTransport | None = None,
 ) -> HttpClients:
     """The client factory: the only place where an httpx client is made."""
-    context = ssl.create_default_context(cafile=ca_bundle)
+    context = ssl.create_default_context(cafile=ca_bundle or certifi.where())
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     timeout = httpx.Timeout(TOTAL_SECONDS, connect=CONNECT_SECONDS)
     limits = httpx.Limits(max_connections=200, max_keepalive_connections=50, keepalive_expiry=30)

@@ -40,6 +40,17 @@ def _short(value: object) -> object:
     return str(value)[:MAXIMUM_CHARACTERS]
 
 
+def where(error: BaseException) -> str:
+    """The innermost place of ours in a traceback, `module:line`: enough to find it, and never a value."""
+    place, traceback = "", error.__traceback__
+    while traceback:
+        module = str(traceback.tb_frame.f_globals.get("__name__", ""))
+        if module.startswith("runtime"):
+            place = f"{module}:{traceback.tb_lineno}"
+        traceback = traceback.tb_next
+    return place
+
+
 class _OtherLibraries(logging.Handler):
     """What other libraries say becomes their name and level: never their message."""
 

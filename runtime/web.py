@@ -21,7 +21,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from runtime.bootstrap import Services
 from runtime.errors import NOT_FOUND, UNAVAILABLE, UNEXPECTED, Refusal, Unavailable
-from runtime.logs import log
+from runtime.logs import log, where
 from runtime.pages.rendering import HERE, refusal_page
 
 HEADERS = {
@@ -68,7 +68,6 @@ def create_application(
         exception_handlers={
             HTTPException: _http_exception,
             Unavailable: _unavailable,
-            Exception: _unexpected,
         },
         lifespan=lifespan or _no_lifespan,
     )
@@ -92,24 +91,8 @@ async def _unavailable(_: Request, error: Exception) -> Response:
     return refusal_page(UNAVAILABLE)
 
 
-async def _unexpected(_: Request, error: Exception) -> Response:
-    log.error("unexpected", error=type(error).__name__, where=where(error))
-    return refusal_page(UNEXPECTED)
-
-
-def where(error: BaseException) -> str:
-    """The innermost place of ours in a traceback, `module:line`: enough to find it, and never a value."""
-    place, traceback = "", error.__traceback__
-    while traceback:
-        module = str(traceback.tb_frame.f_globals.get("__name__", ""))
-        if module.startswith("runtime"):
-            place = f"{module}:{traceback.tb_lineno}"
-        traceback = traceback.tb_next
-    return place
-
-
 class EveryResponse:
-    """Host check, security headers, access log."""
+    """Host check, security headers, the page for what nobody foresaw, access log."""
 
     def __init__(self, app: ASGIApp, public_host: str) -> None:
         self._app = app
@@ -131,13 +114,22 @@ class EveryResponse:
             await send(message)
 
         try:
-            if scope["path"] in PROBES or self._is_ours(Headers(scope=scope)):
-                await self._app(scope, receive, with_headers)
-            else:
-                await PlainTextResponse("This host is not served here.\n", 421)(scope, receive, with_headers)
+            await self._answer(scope)(scope, receive, with_headers)
+        except Exception as e:
+            log.error("unexpected", error=type(e).__name__, where=where(e))
+            if status:
+                raise  # half an answer is out: only closing the connection says so
+            await refusal_page(UNEXPECTED)(scope, receive, with_headers)
         finally:
             if scope["path"] not in PROBES:
                 self._log(scope, status, started)
+
+    def _answer(self, scope: Scope) -> ASGIApp:
+        if scope["path"] not in PROBES and not self._is_ours(Headers(scope=scope)):
+            return PlainTextResponse("This host is not served here.\n", 421)
+        if scope["method"] == "HEAD" and not scope["path"].startswith("/static/"):
+            return PlainTextResponse(status_code=405)  # a link scanner's HEAD must not use up a state
+        return self._app
 
     def _is_ours(self, headers: Headers) -> bool:
         hosts = headers.getlist("host")

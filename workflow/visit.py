@@ -90,7 +90,7 @@ async def _meet(record: Record, provider: Provider, patient: Patient, tell: Tell
     csn = record.plan.csn
     if record.plan.patient_first:
         await _patient_comes(record, patient, tell, stack)
-    page = await _pressing(lambda: provider.begin(csn))
+    page = await _pressing(lambda: provider.begin(csn), "provider", tell)
     record.launches += 1
     linked = ", signed in to Microsoft for the first time" if provider.signed_in_to_microsoft else ""
     provider.signed_in_to_microsoft = False
@@ -118,20 +118,21 @@ async def _meet(record: Record, provider: Provider, patient: Patient, tell: Tell
     await _seen(record, live, tell, "provider", "left")
 
 
-async def _pressing(begin: Callable[[], Awaitable[Page]]) -> Page:
-    """Press again after a while where a page says that the service is not there yet (503), as its words ask for."""
+async def _pressing(begin: Callable[[], Awaitable[Page]], who: str, tell: Tell) -> Page:
+    """Press again after a while where a page says that something is not there yet (502, 503), and tell so."""
     deadline = time.monotonic() + UNREADY_SECONDS
     while True:
         try:
             return await begin()
         except PageUnexpected as problem:
-            if problem.status != 503 or time.monotonic() > deadline:
+            if problem.status not in (502, 503) or time.monotonic() > deadline:
                 raise
+            tell(who, f"presses again: {problem}")
         await asyncio.sleep(1)
 
 
 async def _patient_comes(record: Record, patient: Patient, tell: Tell, stack: AsyncExitStack) -> None:
-    patient.page = await _pressing(lambda: patient.begin(record.plan.csn))
+    patient.page = await _pressing(lambda: patient.begin(record.plan.csn), "patient", tell)
     record.launches += 1
     tell("patient", "is in the waiting room")
     patient.stream = await stack.enter_async_context(patient.waiting(patient.page))

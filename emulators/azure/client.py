@@ -64,7 +64,7 @@ def supervisor_status(state: Path) -> dict[str, Any] | None:
         return None
 
 
-def reconcile(state: Path, wait: Collection[str] = (), *, timeout_seconds: float = 150.0) -> dict[str, Any]:
+def reconcile(state: Path, wait: Collection[str] = (), *, timeout_seconds: float = 300.0) -> dict[str, Any]:
     """Make processes match the store, starting a supervisor if need be; waits until those of `wait` are settled.
 
     `wait` holds ARM ids, or "*" for everything. Answers {"resources": {id: {"state", "error"?, ...}}, "services": ...}.

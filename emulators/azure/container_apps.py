@@ -28,8 +28,8 @@ from emulators.azure.processes import Children, Kept, stop
 from emulators.azure.tokens import Principal
 from emulators.state import MARKER_VARIABLE
 
-READY_SECONDS = 60.0
-INIT_SECONDS = 60.0
+READY_SECONDS = 90.0
+INIT_SECONDS = 120.0
 PROBE_SECONDS = 0.1
 LIVENESS_SECONDS = 10.0
 MAXIMUM_GRACE_SECONDS = 5.0
@@ -131,7 +131,7 @@ class Revision:
         self._watch = asyncio.create_task(self._watch_liveness(container))
 
     async def wait_ready(self) -> None:
-        """Until every replica's readiness probe passes. Raises AzureError after sixty seconds or three early ends."""
+        """Until every replica's readiness probe passes. Raises AzureError after ninety seconds or three early ends."""
         probe = _probe(self.template["containers"][0], "Readiness")
         deadline = time.monotonic() + READY_SECONDS
         async with httpx.AsyncClient(timeout=2.0, trust_env=False) as client:

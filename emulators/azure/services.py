@@ -58,8 +58,9 @@ class Services:
         self._up: asyncio.Task[None] | None = None
 
     def begin(self) -> None:
-        """Start them; `wait_up` says when they answer."""
-        self._up = asyncio.create_task(self._start())
+        """Start those that do not run; `wait_up` says when they answer."""
+        if self._up is None or self._up.done():
+            self._up = asyncio.create_task(self._start())
 
     async def wait_up(self) -> None:
         """Raises AzureError naming what does not come up and why."""

@@ -77,17 +77,15 @@ class Supervisor:
             loop.add_signal_handler(number, self._ending.set)
         keeper = asyncio.create_task(self._keep_reaper())
         tls.ensure_leaf(self.state, host_names(self.world))
-        self.template.begin()
-        self.services.begin()
-        image = asyncio.create_task(asyncio.to_thread(self.platform.images.prepare))
         await self.planes.start()
         await self._control.start()
+        beginning = asyncio.create_task(self._begin())
         self.log.info("started", pid=os.getpid())
         first = asyncio.create_task(self.reconcile(["*"]))
         await self._ending.wait()
         await self._control.stop()
         first.cancel()
-        await asyncio.wait({image})
+        await asyncio.wait({beginning})
         await self._stop_all()
         keeper.cancel()
         with suppress(asyncio.CancelledError):
@@ -95,6 +93,13 @@ class Supervisor:
         if self._last:
             layout.remove_what_was_made(self.state)
         self.log.info("ended", last_resource_gone=self._last)
+
+    async def _begin(self) -> None:
+        """What resources will need, in the order in which they come: databases, then apps, which need the services."""
+        with suppress(AzureError):  # the first server that needs the template says what is wrong
+            await asyncio.shield(self.template.begin())
+        self.services.begin()
+        await asyncio.to_thread(self.platform.images.prepare)
 
     # --- what must be, and making it so -------------------------------------------------------------------------
 

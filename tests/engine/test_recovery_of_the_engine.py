@@ -38,7 +38,9 @@ class ByHand:
         while not moment(len(self.stack.arm())):
             assert self.process.poll() is None, "the engine ended before it was killed"
             time.sleep(0.02)
-        helpers = psutil.Process(self.process.pid).children(recursive=True)
+        session = os.getsid(self.process.pid)
+        children = psutil.Process(self.process.pid).children(recursive=True)
+        helpers = [p for p in children if _lives(p) and os.getsid(p.pid) == session]  # the supervisor's stays
         os.kill(self.process.pid, signal.SIGKILL)
         self.process.wait()
         psutil.wait_procs(helpers, timeout=10)

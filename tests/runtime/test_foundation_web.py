@@ -18,7 +18,16 @@ from runtime.logs import configure_logs
 from runtime.vault import ABSENT_SECONDS, PRESENT_SECONDS
 from schemas.configuration_document import pack
 from schemas.vocabulary import ClientRole
-from tests.support.connector import FakeVault, Outside, clients, document, private_jwk, services_over, settings_for
+from tests.support.connector import (
+    FakeVault,
+    Outside,
+    clients,
+    document,
+    location_of,
+    private_jwk,
+    services_over,
+    settings_for,
+)
 from tests.support.launching import Connector, Place, code_of, running_connector
 from tests.support.smart_server import ORIGIN, organization
 
@@ -105,7 +114,17 @@ async def test_an_unforeseen_failure_is_a_page_and_a_place_in_the_log(
     monkeypatch.setattr("runtime.launch.flow.depart", broken)
     response = await connector.start(connector.browser())
     assert (response.status_code, code_of(response)) == (500, "unexpected")
+    assert response.headers["strict-transport-security"]
     assert "Delgado" not in response.text + capsys.readouterr().out
+
+
+async def test_a_head_request_uses_no_state_up(connector: Connector) -> None:
+    browser = connector.browser()
+    _, asked = location_of(await connector.start(browser))
+    answer = connector.ehr.authorize(asked)
+    url = f"/launch/provider/lakeside-test/callback?code={answer['code']}&state={answer['state']}"
+    assert (await browser.send("HEAD", url)).status_code == 405
+    assert (await browser.get(url)).status_code == 303
 
 
 async def test_logs_hold_routes_never_queries_or_unknown_path_values(

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import gzip
 import hashlib
 import hmac
 import json
@@ -362,23 +363,59 @@ async def test_discovery_may_name_an_origin_that_the_connection_lists(place: Pla
         assert (await connector.launch(connector.browser())).status_code == 303
 
 
-MISBEHAVIOUR = {
-    "redirect": httpx.Response(302, headers={"location": f"{OTHER_ORIGIN}/x"}),
-    "permanent redirect": httpx.Response(308, headers={"location": f"{ORIGIN}/x"}),
-    "oversize": httpx.Response(200, json={"x": "y" * 1024 * 1024}),
-    "not JSON": httpx.Response(200, text="<html>", headers={"content-type": "text/html"}),
-    "JSON by name only": httpx.Response(200, text="<html>", headers={"content-type": "application/json"}),
-    "not an object": httpx.Response(200, json=[]),
-    "deep nesting": httpx.Response(200, text="[" * 100_000, headers={"content-type": "application/json"}),
-}
+def _redirect(_: httpx.Response) -> httpx.Response:
+    return httpx.Response(302, headers={"location": f"{OTHER_ORIGIN}/x"})
 
 
-@pytest.mark.parametrize("answer", MISBEHAVIOUR.values(), ids=MISBEHAVIOUR.keys())
+def _redirect_to_itself(right: httpx.Response) -> httpx.Response:
+    return httpx.Response(
+        308, headers={"location": f"{ORIGIN}/x", "content-type": "application/json"}, content=right.content
+    )
+
+
+def _oversize(right: httpx.Response) -> httpx.Response:
+    return httpx.Response(200, json={**right.json(), "padding": "x" * 1024 * 1024})
+
+
+def _oversize_once_unpacked(right: httpx.Response) -> httpx.Response:
+    packed = gzip.compress(_oversize(right).content)
+    return httpx.Response(200, headers={"content-encoding": "gzip", "content-type": "application/json"}, content=packed)
+
+
+def _another_content_type(right: httpx.Response) -> httpx.Response:
+    return httpx.Response(200, headers={"content-type": "text/html"}, content=right.content)
+
+
+def _json_by_name_only(_: httpx.Response) -> httpx.Response:
+    return httpx.Response(200, headers={"content-type": "application/json"}, content=b"<html>")
+
+
+def _not_an_object(right: httpx.Response) -> httpx.Response:
+    return httpx.Response(200, json=[right.json()])
+
+
+def _deep_nesting(_: httpx.Response) -> httpx.Response:
+    return httpx.Response(200, headers={"content-type": "application/json"}, content=b"[" * 100_000)
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        _redirect,
+        _redirect_to_itself,
+        _oversize,
+        _oversize_once_unpacked,
+        _another_content_type,
+        _json_by_name_only,
+        _not_an_object,
+        _deep_nesting,
+    ],
+)
 @pytest.mark.parametrize("page", ["/.well-known/smart-configuration", "/oauth2/token", "/oauth2/jwks"])
 async def test_redirects_oversize_and_non_json_are_refused(
-    connector: Connector, page: str, answer: httpx.Response
+    connector: Connector, page: str, spoil: Callable[[httpx.Response], httpx.Response]
 ) -> None:
-    connector.ehr.replace[page] = answer
+    connector.ehr.spoil[page] = spoil
     browser = connector.browser()
     response = await connector.start(browser)
     if page.startswith("/oauth2"):

@@ -11,9 +11,11 @@ from runtime.errors import Refusal
 from runtime.launch.model import VisitSession
 from runtime.meeting.prepare import prepare_visit
 from runtime.visit.begin import SECOND_PATIENT
+from runtime.visit.context import Organizer
+from runtime.visit.rows import load_visit
 from runtime.visit.snapshot import PatientState, read_patient_state, read_provider_snapshot
 from tests.support.postgres import PostgresServer
-from tests.support.visits import AMARA, BEN, Clinic, clinic, visit_query
+from tests.support.visits import AMARA, BEN, LAKESIDE, Clinic, clinic, visit_query
 
 pytestmark = pytest.mark.anyio
 
@@ -71,6 +73,10 @@ async def test_a_provider_who_comes_second_joins_the_first_ones_meeting(here: Cl
     assert len({s.open_url for s in shown if s}) == 1
     assert None not in shown
     assert [organizer for organizer, _ in here.remotes.meetings] == [AMARA]
+    async with here.services.database.transaction() as connection:
+        visit = await load_visit(connection, first.visit_key)
+    assert visit is not None
+    assert visit.context(here.services.seal).organizer == Organizer(LAKESIDE, AMARA)
 
 
 async def test_no_meeting_is_made_for_a_patient_who_comes_first(here: Clinic) -> None:

@@ -47,13 +47,19 @@ async def following(stream: AsyncIterator[ServerSentEvent]) -> dict[str, Any]:
     return {"event": event.event, **json.loads(event.data or "{}")}
 
 
+async def status_of(here: Clinic, path: str, **options: Any) -> int:
+    """A stream that is not refused never ends: then this fails by its time limit."""
+    async with asyncio.timeout(5):
+        return (await here.http.get(path, **options)).status_code
+
+
 # --- who may watch ----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("path", ["/visit/provider/events", "/visit/patient/events"])
 async def test_without_a_session_there_is_no_stream(here: Clinic, path: str) -> None:
     session = await here.provider()
-    assert (await here.http.get(path, params=visit_query(session))).status_code == 403
+    assert await status_of(here, path, params=visit_query(session)) == 403
 
 
 async def test_a_patient_gets_nothing_on_the_providers_stream(here: Clinic) -> None:
@@ -63,15 +69,14 @@ async def test_a_patient_gets_nothing_on_the_providers_stream(here: Clinic) -> N
     renamed = {"cookie": own["cookie"].replace("-patient=", "-provider=")}
     for headers in (own, renamed, {"cookie": f"{own['cookie']}; {renamed['cookie']}"}):
         assert (await here.http.get("/visit/provider", headers=headers)).status_code == 401
-        answer = await here.http.get("/visit/provider/events", params=visit_query(patient), headers=headers)
-        assert answer.status_code == 403
+        assert await status_of(here, "/visit/provider/events", params=visit_query(patient), headers=headers) == 403
 
 
 async def test_a_provider_of_another_visit_gets_nothing(here: Clinic) -> None:
     mine, other = await here.provider("csn-1"), await here.provider("csn-2", object_id=BEN)
     headers = await here.cookie(other)
-    assert (await here.http.get("/visit/provider/events", params=visit_query(mine), headers=headers)).status_code == 403
-    assert (await here.http.get("/visit/provider/events", headers=headers)).status_code == 403
+    assert await status_of(here, "/visit/provider/events", params=visit_query(mine), headers=headers) == 403
+    assert await status_of(here, "/visit/provider/events", headers=headers) == 403
 
 
 @pytest.mark.parametrize(
@@ -86,15 +91,14 @@ async def test_another_organization_gets_nothing(here: Clinic, changes: dict[str
     session = replace(await here.provider(), **changes)
     headers = await here.cookie(session)
     assert (await here.http.get("/visit/provider", headers=headers)).status_code == 401
-    answer = await here.http.get("/visit/provider/events", params=visit_query(session), headers=headers)
-    assert answer.status_code == 403
+    assert await status_of(here, "/visit/provider/events", params=visit_query(session), headers=headers) == 403
 
 
 async def test_a_page_left_open_never_shows_or_joins_the_next_visit_of_its_browser(here: Clinic) -> None:
     first, second = await patient_of(here, "csn-1"), await patient_of(here, "csn-2")
     await here.provider("csn-2")
     headers = await here.cookie(second)
-    assert (await here.http.get("/visit/patient/events", params=visit_query(first), headers=headers)).status_code == 403
+    assert await status_of(here, "/visit/patient/events", params=visit_query(first), headers=headers) == 403
     join = await here.http.get("/visit/patient/join", params=visit_query(first), headers=headers)
     assert join.status_code == 401
 

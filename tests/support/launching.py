@@ -7,6 +7,7 @@ import re
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -15,7 +16,7 @@ import httpx
 from starlette.applications import Starlette
 
 from emulators.entra.app import create_app as create_entra
-from emulators.world import load_world
+from emulators.world import World, load_world
 from runtime.bootstrap import Services
 from runtime.web import create_application
 from schemas.stack_config import Organization
@@ -131,6 +132,11 @@ class Connector:
         return await browser.get("/identity/wait")
 
 
+@cache
+def _world() -> World:
+    return load_world()
+
+
 def forwarded_to(http: httpx.Client) -> Handler:
     """An origin whose application is a real server."""
 
@@ -183,7 +189,7 @@ async def running_connector(
     postgres.empty(database)
     outside, vault, ehr = Outside(), vault or FakeVault(), SmartServer()
     outside.applications |= {ORIGIN: ehr, **(servers or {})}
-    outside.applications[ENTRA_URL] = create_entra(load_world(), place.state)
+    outside.applications[ENTRA_URL] = create_entra(_world(), place.state)
     outside.applications[GRAPH_URL] = handler(lambda _: httpx.Response(403, json={"error": {"code": "Forbidden"}}))
     settings = settings_for(postgres, database)
     http = clients(outside, vault, place.identity.token)

@@ -77,6 +77,9 @@ class SmartServer:
     algorithm: str = "RS256"
     sign: Callable[[dict[str, Any]], str] | None = None
     replace: dict[str, httpx.Response] = field(default_factory=dict[str, httpx.Response])
+    spoil: dict[str, Callable[[httpx.Response], httpx.Response]] = field(
+        default_factory=dict[str, Callable[[httpx.Response], httpx.Response]]
+    )
     requests: list[httpx.Request] = field(default_factory=list[httpx.Request])
     codes: dict[str, dict[str, str]] = field(default_factory=dict[str, dict[str, str]])
     is_handler: bool = True
@@ -93,6 +96,13 @@ class SmartServer:
         for suffix, response in self.replace.items():
             if path.endswith(suffix):
                 return response
+        right = self._right(request, path)
+        for suffix, spoil in self.spoil.items():
+            if path.endswith(suffix):
+                return spoil(right)
+        return right
+
+    def _right(self, request: httpx.Request, path: str) -> httpx.Response:
         if path == f"{self.base}/.well-known/smart-configuration":
             return httpx.Response(200, json=self.endpoints() | self.discovery)
         if path.endswith("/oauth2/token"):

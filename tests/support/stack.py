@@ -27,6 +27,7 @@ from emulators.tls import client_context
 from emulators.world import World, load_world
 from schemas.loading import load_stack
 from schemas.stack_config import StackConfig
+from tests.support.canaries import plant
 from tests.support.samples import ROOT
 from workflow.project import reader
 
@@ -231,6 +232,7 @@ class _Ports:
 def running_stack(tmp_path_factory: pytest.TempPathFactory, pulumi_executable: Path) -> Iterator[TestStack]:
     """The sample's test stage, up: one for the whole session."""
     own = TestStack.make(tmp_path_factory.mktemp("stack"))
+    plant(own.root / "world.yaml")
     running = Running(own)
     try:
         running.until_up()

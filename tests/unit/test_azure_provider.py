@@ -1,7 +1,7 @@
 """The provider's protocol, spoken to it over gRPC: what is passed through, named, compared, and refused."""
 
 import json
-from collections.abc import Generator
+from collections.abc import Collection, Generator
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +19,24 @@ SUBSCRIPTION = "4d4d4d4d-0000-4000-8000-0000000000cc"
 
 
 @pytest.fixture
-def provider(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Generator[Any]:
-    monkeypatch.setattr(client, "ensure_supervisor", lambda state: None)
-    monkeypatch.setattr(client, "reconcile", lambda state, wait=(): {"resources": {}, "services": {}})
+def without_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is started."""
+
+    def reconciled(state: Path, wait: Collection[str] = ()) -> dict[str, Any]:
+        return {"resources": {}, "services": {}}
+
+    def nothing(state: Path) -> None:
+        return None
+
+    monkeypatch.setattr(client, "ensure_supervisor", nothing)
+    monkeypatch.setattr(client, "reconcile", reconciled)
+
+
+@pytest.fixture
+def provider(tmp_path: Path, without_processes: None) -> Generator[Any]:
     server, port = serve(tmp_path)
     with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
-        stub = provider_pb2_grpc.ResourceProviderStub(channel)
+        stub: Any = provider_pb2_grpc.ResourceProviderStub(channel)
         stub.Configure(provider_pb2.ConfigureRequest(args=to_wire({"subscriptionId": SUBSCRIPTION})))
         yield stub
     server.stop(None)
@@ -168,7 +180,8 @@ def test_a_half_made_resource_is_told_to_the_engine_with_its_id(provider: Any, t
     (tmp_path / "azure" / "faults.json").write_text(json.dumps([{"fault": "partial"}]))
     with pytest.raises(grpc.RpcError) as refused:
         create(provider, "resources:ResourceGroup", GROUP)
-    details = dict(refused.value.trailing_metadata())["grpc-status-details-bin"]
+    error: Any = refused.value
+    details = dict(error.trailing_metadata())["grpc-status-details-bin"]
     status = status_pb2.Status.FromString(details)
     failed = provider_pb2.ErrorResourceInitFailed()
     assert status.details[0].Unpack(failed)

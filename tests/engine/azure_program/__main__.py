@@ -1,6 +1,7 @@
 """A small program with one resource of each emulated type; its configuration says how it varies."""
 
 import json
+from typing import Any
 
 import pulumi
 import pulumi_azure_native as az
@@ -83,12 +84,12 @@ else:
         "vault",
         resource_group_name=group.name,
         vault_name=config.get("vaultName") or "kv-small",
-        properties={
-            "tenant_id": tenant,
-            "sku": {"family": "A", "name": "standard"},
-            "enable_rbac_authorization": True,
-            "public_network_access": "Disabled",
-        },
+        properties=az.keyvault.VaultPropertiesArgs(
+            tenant_id=tenant,
+            sku=az.keyvault.SkuArgs(family="A", name=az.keyvault.SkuName.STANDARD),
+            enable_rbac_authorization=True,
+            public_network_access="Disabled",
+        ),
         opts=with_provider,
     )
     endpoint = az.network.PrivateEndpoint(
@@ -177,7 +178,7 @@ else:
         opts=with_provider,
     )
     if app_source:
-        env = [{"name": "VARIABLE", "value": "x" * variable_size if variable_size else variable}]
+        env: list[Any] = [{"name": "VARIABLE", "value": "x" * variable_size if variable_size else variable}]
         env.append({"name": "VAULT", "value": vault.properties.vault_uri})
         env.append({"name": "DATABASE", "value": server.fully_qualified_domain_name})
         env.append({"name": "MAIN_CLIENT_ID", "value": main.client_id})
@@ -201,21 +202,28 @@ else:
                     "custom_domains": [{"name": host, "binding_type": "Disabled"}] if host else [],
                 },
             },
-            template={
-                "init_containers": [
-                    {"name": "init", "image": image, "command": ["python", "-c", app_source, "init"], "env": env}
+            template=az.app.TemplateArgs(
+                init_containers=[
+                    az.app.InitContainerArgs(
+                        name="init", image=image, command=["python", "-c", app_source, "init"], env=env
+                    )
                 ],
-                "containers": [
-                    {
-                        "name": "main",
-                        "image": image,
-                        "command": ["python", "-c", app_source, "main"],
-                        "env": env,
-                        "probes": [{"type": "Readiness", "http_get": {"path": "/ready", "port": 8000}}],
-                    }
+                containers=[
+                    az.app.ContainerArgs(
+                        name="main",
+                        image=image,
+                        command=["python", "-c", app_source, "main"],
+                        env=env,
+                        probes=[
+                            az.app.ContainerAppProbeArgs(
+                                type="Readiness",
+                                http_get=az.app.ContainerAppProbeHttpGetArgs(path="/ready", port=8000),
+                            )
+                        ],
+                    )
                 ],
-                "scale": {"min_replicas": 1, "max_replicas": 1},
-            },
+                scale=az.app.ScaleArgs(min_replicas=1, max_replicas=1),
+            ),
             opts=pulumi.ResourceOptions(provider=provider, depends_on=[database, assignment, secret]),
         )
         pulumi.export("fqdn", app.configuration.apply(lambda c: c.ingress.fqdn if c and c.ingress else None))

@@ -3,19 +3,21 @@
 import json
 import os
 import sys
+import urllib.error
 import urllib.request
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+import psycopg
+from psycopg.rows import TupleRow
 
-def token(resource, client_id):
+
+def token(resource: str, client_id: str) -> dict[str, str]:
     url = f"{os.environ['IDENTITY_ENDPOINT']}?api-version=2019-08-01&resource={resource}&client_id={client_id}"
     request = urllib.request.Request(url, headers={"X-IDENTITY-HEADER": os.environ["IDENTITY_HEADER"]})
     return json.load(urllib.request.urlopen(request))
 
 
-def login(role, client_id, database):
-    import psycopg
-
+def login(role: str, client_id: str, database: str) -> psycopg.Connection[TupleRow]:
     password = token("https://ossrdbms-aad.database.windows.net", client_id)["access_token"]
     host, port = os.environ["DATABASE"].split(":")
     return psycopg.connect(host=host, port=port, user=role, password=password, dbname=database, autocommit=True)
@@ -29,7 +31,7 @@ if sys.argv[1] == "init":
 else:
 
     class Handler(BaseHTTPRequestHandler):
-        def do_GET(self):
+        def do_GET(self) -> None:
             if self.path == "/environment":
                 body = json.dumps(dict(os.environ)).encode()
             elif self.path.startswith("/token/"):
@@ -44,7 +46,7 @@ else:
             self.end_headers()
             self.wfile.write(body)
 
-        def log_message(self, *arguments):
-            pass
+        def log_message(self, format: str, *args: object) -> None:
+            """Quiet."""
 
     ThreadingHTTPServer(("127.0.0.1", int(os.environ["CONTAINER_APP_PORT"])), Handler).serve_forever()

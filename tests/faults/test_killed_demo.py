@@ -1,0 +1,76 @@
+"""A demonstration that is killed, command and engine, at a random moment; the next one recovers and leaves nothing."""
+
+import json
+import os
+import signal
+import time
+from pathlib import Path
+
+import psutil
+
+from tests.support.leftovers import Household, git_status
+from tests.support.processes import chosen_by_seed, described, in_session, lives, supervisor, until
+from tests.support.stack import TestStack
+
+VISITS = 4
+
+
+def test_after_a_killed_demo_the_next_one_recovers_ends_with_zero_and_leaves_nothing(
+    tmp_path: Path, pulumi_executable: Path
+) -> None:
+    household = Household(tmp_path / "household")
+    folder = tmp_path / "project"
+    folder.mkdir()
+    stack = household.move_in(TestStack.make(folder))
+    chance = chosen_by_seed("killed demo")
+    resources, delay = chance.randint(1, 110), chance.uniform(0, 0.5)
+    print(f"killed {delay:.2f} s after there are {resources} resources")
+
+    first = stack.start("demo")
+    until(lambda: len(stack.arm()) >= resources or first.poll() is not None, f"{resources} resources", 180)
+    time.sleep(delay)
+    assert first.poll() is None
+    helpers = psutil.Process(first.pid).children(recursive=True)
+    engines = [p for p in helpers if p.name().startswith("pulumi") and "language" not in p.name()]
+    first.kill()
+    for engine in engines:
+        if lives(engine) and engine.cmdline()[1:2] in (["up"], ["destroy"]):
+            os.kill(engine.pid, signal.SIGKILL)
+    first.communicate()
+    helpers = [p for p in helpers if "emulators.azure.supervisor" not in " ".join(_line(p))]
+    psutil.wait_procs(helpers, timeout=10)
+    orphans = [p for p in helpers if not _of_the_supervisor(stack, p)]
+    assert described(orphans) == [], "helpers of the engine end within 10 s; the supervisor's processes stay"
+
+    second = stack.start("demo", "--appointments", str(VISITS), "--output", "json")
+    sessions: set[int] = set()
+    while second.poll() is None and not sessions:
+        if stack.arm() and stack.named("-m emulators.azure.supervisor"):
+            sessions.add(supervisor(stack).pid)
+        time.sleep(0.2)
+    output, errors = second.communicate(timeout=300)
+    assert second.returncode == 0, errors[-4000:]
+    visits = [v for o in json.loads(output)["organizations"] for v in o["visits"]]
+    assert len(visits) == VISITS
+    assert all(len(v["write_backs"]) >= 4 for v in visits)
+
+    assert sessions
+    assert [line for session in sessions for line in described(in_session(session))] == []
+    assert stack.until_no_processes(0) == []
+    assert stack.arm() == {}
+    assert household.strays() == []
+    assert git_status() == household.status
+
+
+def _line(process: psutil.Process) -> list[str]:
+    try:
+        return process.cmdline()
+    except psutil.Error:
+        return []
+
+
+def _of_the_supervisor(stack: TestStack, process: psutil.Process) -> bool:
+    try:
+        return any(os.getsid(process.pid) == p.pid for p in stack.named("-m emulators.azure.supervisor"))
+    except (OSError, psutil.Error):
+        return False
