@@ -126,3 +126,12 @@ def test_a_port_in_use_is_named_with_what_to_do(tmp_path: Path, pulumi_executabl
     assert failed.returncode == 1
     assert str(port) in failed.stderr
     assert stack.until_no_processes() == []
+
+
+def test_ctrl_c_in_the_middle_of_the_update_leaves_nothing_either(tmp_path: Path, pulumi_executable: Path) -> None:
+    stack = TestStack.make(tmp_path)
+    running = Running(stack)
+    until(lambda: len(stack.arm()) > 25, "the update is under way")
+    assert running.end() == 0, running.lines[-40:]
+    assert stack.until_no_processes() == []
+    assert stack.arm() == {}

@@ -9,6 +9,7 @@ import random
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -50,7 +51,7 @@ class Blow:
     """`kill -9` of one process, at a random moment of a random step."""
 
     def __init__(self, chance: random.Random, find: Callable[[], psutil.Process]) -> None:
-        self.step, self.delay, self.find = chance.choice(STEPS), chance.uniform(0, 0.6), find
+        self.step, self.delay, self.find = chance.choice(STEPS[:-1]), chance.uniform(0, 0.6), find
         self.pid: int | None = None
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -66,19 +67,27 @@ class Blow:
 
 
 class Outage:
-    """The EHR's status service answers 503 from the provider's joining until all have left."""
+    """The EHR's status service answers 503 from the provider's joining until all have left, and once at least."""
 
     def __init__(self, stack: TestStack) -> None:
         ehr = next(e for e in stack.world.ehrs if e.organization == DOWN)
         instance = next(e.instance for e in ehr.environments if e.stage is stack.config.stage)
-        self.file = stack.state / "ehr" / DOWN / "faults.json"
-        self.fault = {"path_prefix": f"/{instance}/api/epic", "status": 503}
+        self.folder = stack.state / "ehr" / DOWN
+        self.file = self.folder / "faults.json"
+        self.fault: dict[str, Any] = {"path_prefix": f"/{instance}/api/epic", "status": 503}
 
     async def __call__(self, step: str) -> None:
         if step == "join":
             self.file.write_text(json.dumps([self.fault]))
         elif step == "told":
+            await asyncio.to_thread(until, self.refused, "the EHR refused a write-back")
             self.file.unlink()
+
+    def refused(self) -> bool:
+        lines = (self.folder / "raw-requests.jsonl").read_text("utf-8").splitlines()
+        return any(
+            r["status"] == 503 and r["path"].startswith(self.fault["path_prefix"]) for r in map(json.loads, lines)
+        )
 
 
 @pytest.fixture(scope="module")
@@ -121,12 +130,9 @@ def test_a_visit_goes_on_over_a_kill_and_the_ehr_is_told_all_in_order(
 
 
 def test_what_an_ehr_could_not_be_told_while_it_was_down_it_is_told_later_in_order(
-    running: Running, told: dict[str, list[WriteBack]]
+    told: dict[str, list[WriteBack]],
 ) -> None:
     assert each_once(told["ehr"]) == IN_ORDER
-    log = running.stack.state / "ehr" / DOWN / "raw-requests.jsonl"
-    tried = [r for r in map(json.loads, log.read_text("utf-8").splitlines()) if "ConnectionStatus" in json.dumps(r)]
-    assert 503 in {r["status"] for r in tried}
 
 
 def test_a_supervisor_killed_during_a_visit_takes_all_along_and_the_visit_goes_on_with_the_next(
@@ -134,7 +140,7 @@ def test_a_supervisor_killed_during_a_visit_takes_all_along_and_the_visit_goes_o
 ) -> None:
     stack = running.stack
     chance = chosen_by_seed("supervisor killed during a visit")
-    step, delay = chance.choice(STEPS[1:]), chance.uniform(0, 0.6)
+    step, delay = chance.choice(STEPS[1:-1]), chance.uniform(0, 0.6)
     print(f"the supervisor is killed {delay:.2f} s into the step '{step}'")
     ended: list[list[str]] = []
 
@@ -167,7 +173,5 @@ def test_after_ctrl_c_nothing_is_left_of_processes_and_files(running: Running, h
     assert not is_running(stack.state)
     assert household.strays() == []
     assert git_status() == household.status
-    assert {f.name for f in stack.root.iterdir() if not f.is_symlink() and not f.name.endswith(".yaml")} == {
-        ".local",
-        "organizations",
-    }
+    made = {f.name for f in stack.root.iterdir() if not f.is_symlink() and f.suffix != ".yaml"}
+    assert made == {".local", "organizations"}

@@ -235,13 +235,13 @@ async def test_a_framed_page_goes_on_in_a_tab_by_a_ticket_that_works_once(here: 
     form = {"ticket": ticket_in(page.text)}
     answer = await here.http.post("/visit/patient/continue", data=form)
     assert (answer.status_code, answer.headers["location"]) == (303, "/visit/patient")
+    assert (await here.http.post("/visit/patient/continue", data=form)).status_code == 401
     cookie = answer.headers["set-cookie"]
     assert cookie.startswith("__Host-americas-test-patient=")
     assert "Partitioned" in cookie
     assert form["ticket"] not in cookie
     again = await here.http.get("/visit/patient", headers={"cookie": cookie.partition(";")[0]})
     assert again.status_code == 200
-    assert (await here.http.post("/visit/patient/continue", data=form)).status_code == 401
 
 
 async def test_a_ticket_dies_with_its_page_and_works_from_no_other_site(here: Clinic) -> None:

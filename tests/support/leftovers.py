@@ -13,9 +13,6 @@ from tests.support.samples import ROOT
 from tests.support.stack import TestStack
 from tools.cache import cache_folder
 
-LISTED = (".venv", ".local", ".git")
-"""Of the working tree: the README's folders, and git's own."""
-
 
 @dataclass
 class Household:
@@ -57,16 +54,13 @@ class Household:
         return [str(f) for f in found if not f.is_relative_to(self.cache / "teams-ehr-connector") and f != self.cache]
 
 
-def files_below(folder: Path, skipped: tuple[str, ...] = ()) -> list[Path]:
-    """Everything below a folder, links not followed; `skipped` are names at its top."""
-    found: list[Path] = []
-    for path, folders, files in os.walk(folder):
-        if Path(path) == folder:
-            folders[:] = [f for f in folders if f not in skipped]
-        found += [Path(path) / name for name in (*folders, *files) if Path(path) != folder or name not in skipped]
-    return sorted(found)
+def files_below(folder: Path) -> list[Path]:
+    """Everything below a folder, links not followed."""
+    return sorted(Path(path) / name for path, folders, files in os.walk(folder) for name in (*folders, *files))
 
 
 def git_status() -> str:
+    """Of the working tree, but for what people write: they may be at it while tests run, and no run writes it."""
     command = ["git", "status", "--porcelain", "--untracked-files=all"]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    lines = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
+    return "\n".join(line for line in lines if not line.endswith((".py", ".md", ".toml")))
