@@ -2,7 +2,7 @@
 
 Owns the way in for the two who read a stack file: `connector check` reads the file, the Pulumi program gets its values
 from the engine and reads the file beside it. Both take the same steps: strict YAML (`strict_yaml.py`), shape by JSON
-Schema (`json_schema.py`), meaning by the model (`stack_config.py`), rules between values (`rules.py`). Reading is an
+Schema (`json_schema.py`), meaning by the model (`stack_config.py`), rules between values (`rules/`). Reading is an
 argument: `read(path)` gives a file's text, or raises OSError or UnicodeDecodeError.
 """
 

@@ -1,7 +1,7 @@
 """The scalar types of the stack configuration: each refuses what it does not mean, saying what was expected.
 
 Owns the spelling rules of single values (URLs, identifiers, host names, address ranges). Rules between values live in
-`rules.py`.
+`rules/`.
 """
 
 import ipaddress
@@ -199,7 +199,7 @@ FhirBaseUrl = Annotated[
 ]
 """https, no query, fragment, user info or dot segments; matched exactly, so kept exactly as written.
 
-http is read on the loopback, for `rules.py` to refuse wherever cloud is not emulated.
+http is read on the loopback, for `rules/` to refuse wherever cloud is not emulated.
 """
 
 HttpsOrigin = Annotated[

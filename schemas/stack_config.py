@@ -1,7 +1,7 @@
 """The stack configuration: what a platform team writes into `Pulumi.<stack>.yaml`, as typed values.
 
 Owns the shape and the meaning of every key under `teams-ehr-connector:`. Keys are spelled in camelCase in YAML.
-Rules that hold between values are in `rules.py`; reading files is in `loading.py`.
+Rules that hold between values are in `rules/`; reading files is in `loading.py`.
 """
 
 from typing import Annotated, Literal

@@ -5,6 +5,8 @@ Owns the answers: 200 with the validation token as plain text, 202 once kept, 40
 again).
 """
 
+from html import escape
+
 from starlette.background import BackgroundTask
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
@@ -69,8 +71,8 @@ async def lifecycle(request: Request) -> Response:
 def _early_answer(request: Request, subscription: SubscriptionRow | None) -> Response | None:
     """The validation handshake, for paths that we gave to Graph.
 
-    The token comes back exactly, as plain text that no browser may take for anything else (nosniff, and a policy
-    that allows nothing): escaping it would change it, and a stranger knows no path that answers.
+    The token comes back as plain text that no browser may take for anything else, and escaped, as Graph's rules ask:
+    Microsoft's own tokens have nothing to escape.
     """
     if subscription is None:
         return _answer(404)
@@ -79,7 +81,7 @@ def _early_answer(request: Request, subscription: SubscriptionRow | None) -> Res
         return None
     if len(token) > MAXIMUM_TOKEN_CHARACTERS:
         return _answer(400)
-    return PlainTextResponse(token)
+    return PlainTextResponse(escape(token, quote=False))
 
 
 async def _process(services: Services, kept: list[int]) -> None:

@@ -23,7 +23,7 @@ def test_after_a_killed_demo_the_next_one_recovers_ends_with_zero_and_leaves_not
     folder.mkdir()
     stack = household.move_in(TestStack.make(folder))
     chance = chosen_by_seed("killed demo")
-    resources, delay = chance.randint(1, 110), chance.uniform(0, 0.5)
+    resources, delay = chance.randint(1, 80), chance.uniform(0, 5)
     print(f"killed {delay:.2f} s after there are {resources} resources")
 
     first = stack.start("demo")

@@ -20,7 +20,11 @@ def driven(stack: TestStack, appointments: int, seed: int) -> list[Record]:
     others = tuple(o for o in stack.config.organizations if o.id != "prairie")
     config = stack.config.model_copy(update={"organizations": others})
     project = Project(stack.root, stack.state)
-    return asyncio.run(visits(project, config, stack.world, appointments, seed, lambda *_: None))
+    return asyncio.run(visits(project, config, stack.world, appointments, seed, _say_nothing))
+
+
+def _say_nothing(organization: str, csn: str, who: str, what: str) -> None:
+    pass
 
 
 @pytest.fixture(scope="module")

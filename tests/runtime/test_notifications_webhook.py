@@ -159,6 +159,7 @@ async def test_the_handshake_answer_is_plain_text_that_no_browser_runs(here: Cli
     answer = await here.http.post(
         here.remotes.subscriptions[0].path, params={"validationToken": "<script>alert(1)</script>"}
     )
+    assert answer.text == "&lt;script&gt;alert(1)&lt;/script&gt;"
     assert answer.headers["content-type"].startswith("text/plain")
     assert answer.headers["x-content-type-options"] == "nosniff"
     assert answer.headers["content-security-policy"].startswith("default-src 'none'")

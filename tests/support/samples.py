@@ -54,9 +54,9 @@ def scalars(file: str) -> tuple[Scalar, ...]:
     """Every scalar value under the project's own keys."""
     root = YAML().compose(text(file))
     found = tuple(_scalars(root, ()))
-    return tuple(
-        s for s in found if not file.startswith("Pulumi.") or str(s.path[1]).startswith("teams-ehr-connector:")
-    )
+    if not file.startswith("Pulumi."):
+        return found
+    return tuple(s for s in found if s.path[0] == "config" and str(s.path[1]).startswith("teams-ehr-connector:"))
 
 
 def _scalars(node: object, path: tuple[str | int, ...]) -> Iterator[Scalar]:

@@ -124,7 +124,7 @@ class Remotes:
         self.subscriptions.append(made)
         assert self.webhook is not None
         for url in (body["notificationUrl"], body["lifecycleNotificationUrl"]):
-            token = "Validation: <b>token</b> +& ü"
+            token = "Validation: Testing client application reachability +% ü"
             answer = await self.webhook.post(urlsplit(str(url)).path, params={"validationToken": token})
             assert (answer.status_code, answer.text) == (200, token)
             assert answer.headers["content-type"].startswith("text/plain")

@@ -1,0 +1,81 @@
+"""Rules of geographies: regions, public hosts, address ranges."""
+
+import ipaddress
+from collections import defaultdict
+from collections.abc import Iterator
+
+from schemas.problems import Path, shown
+from schemas.rules.rule import Violation, enum_text, geographies_of, repeated, rule
+from schemas.stack_config import StackConfig
+from schemas.unknown import known, lacks
+from schemas.vocabulary import AZURE_REGIONS, Stage
+
+
+@rule("region-outside-geography")
+def regions_are_in_the_geography(stack: StackConfig) -> Iterator[Violation]:
+    for path, name, geography in geographies_of(stack):
+        named = [((*path, "allowedRegions", i), r) for i, r in enumerate(geography.allowed_regions)]
+        for at, region in [((*path, "location"), geography.location), *named]:
+            if lacks(AZURE_REGIONS.get(name, frozenset([region])), region):
+                yield Violation(at, f"an Azure region of {name}", enum_text(region))
+
+
+@rule("location-not-allowed")
+def location_is_an_allowed_region(stack: StackConfig) -> Iterator[Violation]:
+    for path, _, geography in geographies_of(stack):
+        if lacks(geography.allowed_regions, geography.location):
+            yield Violation((*path, "location"), "one of the geography's allowedRegions", enum_text(geography.location))
+
+
+@rule("public-host-repeated")
+def public_hosts_are_distinct(stack: StackConfig) -> Iterator[Violation]:
+    hosts = (
+        ((*path, "publicHosts", stage), getattr(geography.public_hosts, stage))
+        for path, _, geography in geographies_of(stack)
+        for stage in Stage
+    )
+    return repeated(((p, h) for p, h in hosts), "a public host")
+
+
+@rule("subnet-outside-address-space")
+def subnets_are_in_the_address_space(stack: StackConfig) -> Iterator[Violation]:
+    for path, space, name, subnet in _subnets(stack):
+        if not subnet.subnet_of(space):
+            yield Violation((*path, name), f"a range inside the address space {space}", shown(str(subnet)))
+
+
+@rule("subnets-overlap")
+def subnets_do_not_overlap(stack: StackConfig) -> Iterator[Violation]:
+    seen: dict[Path, list[tuple[str, ipaddress.IPv4Network]]] = defaultdict(list)
+    for path, _, name, subnet in _subnets(stack):
+        for other, taken in seen[path]:
+            if subnet.overlaps(taken):
+                yield Violation((*path, name), f"a range apart from {other} ({taken})", shown(str(subnet)))
+        seen[path].append((name, subnet))
+
+
+SMALLEST_SUBNETS = {"appsSubnet": 27, "databaseSubnet": 28, "privateEndpointsSubnet": 28}
+"""Container Apps: /27 or larger for a workload-profiles environment; flexible server: /28 or larger."""
+
+
+@rule("subnet-too-small")
+def subnets_are_large_enough(stack: StackConfig) -> Iterator[Violation]:
+    for path, _, name, subnet in _subnets(stack):
+        if subnet.prefixlen > SMALLEST_SUBNETS[name]:
+            yield Violation((*path, name), f"a range of /{SMALLEST_SUBNETS[name]} or larger", shown(str(subnet)))
+
+
+def _subnets(stack: StackConfig) -> Iterator[tuple[Path, ipaddress.IPv4Network, str, ipaddress.IPv4Network]]:
+    """Path of the network, its address space, name and range of each subnet; unknown ranges left out."""
+    for path, _, geography in geographies_of(stack):
+        network = geography.network
+        ranges = {
+            "appsSubnet": network.apps_subnet,
+            "databaseSubnet": network.database_subnet,
+            "privateEndpointsSubnet": network.private_endpoints_subnet,
+        }
+        for name, subnet in ranges.items():
+            # An unknown address space holds every subnet.
+            space = network.address_space if known(network.address_space) else "0.0.0.0/0"
+            if known(subnet):
+                yield (*path, "network"), ipaddress.IPv4Network(space), name, ipaddress.IPv4Network(subnet)
