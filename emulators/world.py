@@ -136,4 +136,5 @@ class World(_Model):
 def load_world(path: Path | None = None) -> World:
     """The world of `path`, else of `CONNECTOR_EMULATED_WORLD`, else the sample. Raises pydantic.ValidationError."""
     path = path or Path(os.environ.get(WORLD_VARIABLE) or DEFAULT_WORLD)
-    return World.model_validate(YAML(typ="safe").load(path))
+    document = YAML(typ="safe").load(path)  # pyright: ignore[reportUnknownMemberType]
+    return World.model_validate(document)

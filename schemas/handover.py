@@ -45,7 +45,7 @@ class Handover(BaseModel):
     ca_bundle: Annotated[str, Field(pattern=r"^/.+$")] | None = None
     database_roles: Annotated[str, Field(pattern=r"^[a-z_]+=[0-9a-f-]{36}(,[a-z_]+=[0-9a-f-]{36})*$")] | None = Field(
         default=None,
-        description="Only for init: database role and principal id of each identity that may log in, as role=id,role=id",
+        description="Only for init: role and principal id of each identity that may log in, as role=id,role=id",
     )
 
     def environment(self) -> dict[str, str]:
