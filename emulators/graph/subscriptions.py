@@ -158,8 +158,9 @@ class Subscriptions:
         return meeting
 
     async def _handshake(self, url: str) -> None:
-        token = f"Validation: Testing client application reachability for subscription. Request-Id: <{uuid.uuid4()}>"
-        if not await self._validator.validates(url, f"{token} +&{secrets.token_urlsafe(8)}"):
+        # Decoding once gives spaces, a plus and a percent sign back; escaping for HTML, as Graph asks, changes nothing.
+        token = f"Validation: Testing client application reachability for subscription. Request-Id: {uuid.uuid4()}"
+        if not await self._validator.validates(url, f"{token} +%2B{secrets.token_urlsafe(8)}"):
             raise _invalid(
                 "Subscription validation request failed. Notification endpoint must respond with 200 OK to validation "
                 "request."

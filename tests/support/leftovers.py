@@ -63,4 +63,4 @@ def git_status() -> str:
     """Of the working tree, but for what people write: they may be at it while tests run, and no run writes it."""
     command = ["git", "status", "--porcelain", "--untracked-files=all"]
     lines = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
-    return "\n".join(line for line in lines if not line.endswith((".py", ".md", ".toml")))
+    return "\n".join(line for line in lines if not line.endswith((".py", ".md", ".toml", ".schema.json")))
