@@ -20,13 +20,21 @@ WORKING_TREE = "working-tree"
 
 def configured_stack(values: Mapping[str, str], stack: str, project: Path) -> StackConfig:
     """The stack configuration that the engine handed over. Raises `pulumi.RunError` with every problem."""
-    loaded = load_engine_config(values, f"Pulumi.{stack}.yaml", lambda name: (project / name).read_text("utf-8"))
+    loaded = load_engine_config(values, f"Pulumi.{stack}.yaml", lambda name: _text(project, name))
     for warning in loaded.warnings:
         pulumi.log.warn(str(warning))
     if loaded.stack is None:
         problems = "\n".join(map(str, loaded.errors))
         raise pulumi.RunError(f"The stack configuration is refused; nothing was changed.\n{problems}")
     return loaded.stack
+
+
+def _text(project: Path, name: str) -> str:
+    """A file of the project, with its line ends as they are; a link that leads out of the project is not followed."""
+    path = (project / name).resolve(strict=True)
+    if not path.is_relative_to(project.resolve()):
+        raise PermissionError(1, "a path that leads out of the project")
+    return path.read_bytes().decode("utf-8")
 
 
 def geographies(stack: StackConfig, project: Path) -> dict[str, GeographyArgs]:

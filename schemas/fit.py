@@ -18,7 +18,7 @@ from jsonschema.exceptions import ValidationError as ShapeError
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic_core import PydanticUndefined
 
-from schemas.problems import Path, shown
+from schemas.problems import Path, bare, shown
 from schemas.scalars import FilePath
 from schemas.stack_config import Organization, StackConfig
 from schemas.strict_yaml import Unclear
@@ -194,11 +194,11 @@ def described(value: Any) -> str:
     """A value in a message: its kind where it is no string, with the advice to quote it."""
     match value:
         case Unclear(kind="null", text=text):
-            return f"nothing ({text})" if text else "nothing"
+            return f"nothing ({bare(text)})" if text else "nothing"
         case Unclear(kind="alias", text=text):
-            return f"the alias {text}"
+            return f"the alias {bare(text)}"
         case Unclear(kind=kind, text=text):
-            return f"the {kind} {text}; put it in quotes if it is text"
+            return f"the {kind} {bare(text)}; put it in quotes if it is text"
         case bool():
             return f"the boolean {str(value).lower()}; put it in quotes if it is text"
         case int() | float():

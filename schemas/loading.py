@@ -3,7 +3,7 @@
 Owns the way in for the two who read a stack file: `connector check` reads the file, the Pulumi program gets its values
 from the engine and reads the file beside it. Both take the same steps: strict YAML (`strict_yaml.py`), shape by JSON
 Schema (`json_schema.py`), meaning by the model (`stack_config.py`), rules between values (`rules/`). Reading is an
-argument: `read(path)` gives a file's text, or raises OSError or UnicodeDecodeError.
+argument: `read(path)` gives a file's text, or raises one of `UNREADABLE`.
 """
 
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
@@ -22,6 +22,9 @@ from schemas.stack_config import PROJECT, StackConfig
 from schemas.strict_yaml import Finding, Mark, Reading, Unclear, read_yaml
 
 Read = Callable[[str], str]
+
+UNREADABLE = (OSError, RuntimeError, UnicodeDecodeError)
+"""What reading a file raises; RuntimeError is how pathlib says, before Python 3.13, that a link leads to itself."""
 
 LONGEST_CONFIG_BYTES = 120 * 1024
 """Pulumi gives a program its whole config in one environment string, which Linux caps at 128 KiB."""
@@ -81,7 +84,7 @@ class _Source:
     def read_stack_file(self, *, required: bool = True) -> None:
         try:
             text = self.read(self.stack_file)
-        except (OSError, UnicodeDecodeError) as problem:
+        except UNREADABLE as problem:
             if required:
                 self._add((), "file-unreadable", "a readable stack file in UTF-8", _reason(problem))
             return
@@ -142,8 +145,9 @@ class _Source:
         name = str(PurePosixPath(self.stack_file).parent / entry)
         try:
             text = self.read(name)
-        except (OSError, UnicodeDecodeError) as problem:
+        except UNREADABLE as problem:
             self._add(("organizations", index), "file-unreadable", "a readable file in UTF-8", _reason(problem))
+            self.broken.add(("organizations", index))
             return entry
         reading = read_yaml(text)
         self.included[index] = (name, reading)
@@ -309,4 +313,6 @@ def _kind(value: Any) -> str:
 def _reason(problem: Exception) -> str:
     if isinstance(problem, UnicodeDecodeError):
         return f"bytes that are not UTF-8 (at byte {problem.start})"
+    if isinstance(problem, RuntimeError):
+        return "a link that leads to itself"
     return (getattr(problem, "strerror", None) or type(problem).__name__).lower()

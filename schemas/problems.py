@@ -62,10 +62,13 @@ def shown(value: str) -> str:
     """A value in quotes: control characters escaped, shortened; user info and query of a URL are never shown."""
     value = re.sub(r"://[^/\s]*@", "://***@", value)
     value = re.sub(r"[?#].*", lambda m: m.group()[0] + "***", value, flags=re.DOTALL) if "://" in value else value
+    return f'"{bare(value)}"'
+
+
+def bare(value: str) -> str:
+    """A value as `shown`, without quotes: what is no string to every reader."""
     text = _printable(value)
-    if len(text) > LONGEST_SHOWN:
-        text = text[: LONGEST_SHOWN - 1] + "…"
-    return f'"{text}"'
+    return text if len(text) <= LONGEST_SHOWN else text[: LONGEST_SHOWN - 1] + "…"
 
 
 def _printable(text: str) -> str:

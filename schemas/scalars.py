@@ -6,12 +6,15 @@ Owns the spelling rules of single values (URLs, identifiers, host names, address
 
 import ipaddress
 import re
+import unicodedata
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, StringConstraints
 
-LOOPBACK_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
+LOOPBACK_HOSTS = frozenset({"localhost", "localhost.localdomain", "ip6-localhost", "ip6-loopback"})
+NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+V4_COMPATIBLE = ipaddress.IPv6Network("::/96")
 
 
 def host_of(authority: str) -> str:
@@ -20,14 +23,48 @@ def host_of(authority: str) -> str:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host name or address can only be this machine (RFC 6761 section 6.3, RFC 1122 section 3.2.1.3)."""
+    """Whether a host name or address, however spelled, is this machine (RFC 6761 section 6.3, RFC 6890)."""
     host = host.lower().rstrip(".")
     if host in LOOPBACK_HOSTS or host.endswith(".localhost"):
         return True
+    address = address_of(host)
+    return address is not None and (address.is_loopback or address.is_unspecified)
+
+
+def address_of(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """The address that a host is, in any spelling that a resolver takes: `127.1`, `0x7f000001`, `[::ffff:7f00:1]`."""
+    host = host.lower().rstrip(".").removeprefix("[").removesuffix("]")
+    if ":" not in host:
+        return _ipv4_of(host.split("."))
     try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
+        address = ipaddress.IPv6Address(host)
     except ValueError:
-        return False
+        return None
+    embedded = address.ipv4_mapped or address.sixtofour
+    if address in NAT64 or (address in V4_COMPATIBLE and int(address) > 1):
+        embedded = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+    return embedded or address
+
+
+def _ipv4_of(parts: list[str]) -> ipaddress.IPv4Address | None:
+    """One to four numbers, decimal, octal (0...) or hexadecimal (0x...); the last one fills what is left."""
+    numbers: list[int] = []
+    for part in parts:
+        if re.fullmatch(r"0x[0-9a-f]*", part):
+            numbers.append(int(part[2:] or "0", 16))
+        elif re.fullmatch(r"0[0-7]*|[1-9][0-9]{0,19}", part):
+            numbers.append(int(part, 8 if part.startswith("0") else 10))
+        else:
+            return None
+    *first, last = numbers
+    if len(first) > 3 or any(n > 255 for n in first) or last >= 256 ** (4 - len(first)):
+        return None
+    return ipaddress.IPv4Address(sum(n << (24 - 8 * i) for i, n in enumerate(first)) + last)
+
+
+_LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
+_AUTHORITY = re.compile(rf"(?:{_LABEL}(?:\.{_LABEL})*\.?|\[[0-9A-Fa-f:.]+\])(?::[1-9][0-9]{{0,4}})?")
+_NOT_IN_A_PATH = re.compile(r"[^A-Za-z0-9._~!$&'()*+,;=:@/%-]")
 
 
 def _url(value: str, what: str, *, http_on_loopback: bool = False) -> str:
@@ -49,6 +86,11 @@ def _url(value: str, what: str, *, http_on_loopback: bool = False) -> str:
         raise ValueError(f"expected {what} without query or fragment")
     if not value.isascii():
         raise ValueError(f"expected {what} in ASCII; spell an internationalised host name in its xn-- form")
+    if not _AUTHORITY.fullmatch(parts.netloc):
+        allowed = "letters, digits, hyphens and dots"
+        raise ValueError(f"expected {what} with a host name of {allowed} only, and a port of digits, if any")
+    if unusual := _NOT_IN_A_PATH.search(parts.path):
+        raise ValueError(f"expected {what} without {unusual.group()}, which a path spells percent-encoded")
     return value
 
 
@@ -115,9 +157,31 @@ def _address_range(value: str) -> str:
         network = ipaddress.IPv4Network(value)
     except ValueError:
         raise ValueError("expected an IPv4 address range such as 10.20.0.0/16, with no host bits set") from None
-    if not network.is_private:
+    if value != str(network):
+        raise ValueError("expected an IPv4 address range in CIDR form, such as 10.20.0.0/16")
+    if not any(network.subnet_of(private) for private in RFC_1918):
         raise ValueError("expected a private IPv4 address range (RFC 1918)")
     return value
+
+
+RFC_1918 = tuple(map(ipaddress.IPv4Network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")))
+
+
+def _path_at_an_ehr(value: str) -> str:
+    if any(segment in (".", "..") for segment in value.split("/")):
+        raise ValueError("expected a path without dot segments")
+    return value
+
+
+def _readable_name(value: str) -> str:
+    if hidden := next((c for c in value if unicodedata.category(c) in INVISIBLE and c not in JOINERS), None):
+        raise ValueError(f"expected a name without invisible characters such as U+{ord(hidden):04X}")
+    return value
+
+
+INVISIBLE = frozenset({"Cf", "Co", "Zl", "Zp"})
+JOINERS = frozenset("\u200c\u200d")
+"""Characters without a shape of their own that names in some scripts, and emoji, need."""
 
 
 def _path_inside_project(value: str) -> str:
@@ -159,6 +223,7 @@ Guid = Annotated[
 DisplayName = Annotated[
     str,
     StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]*\S[^\x00-\x1f\x7f]*$"),
+    AfterValidator(_readable_name),
     _expects("a name on one line"),
 ]
 """A name that people read: one line, not blank."""
@@ -201,6 +266,14 @@ FhirBaseUrl = Annotated[
 
 http is read on the loopback, for `rules/` to refuse wherever cloud is not emulated.
 """
+
+EhrPath = Annotated[
+    str,
+    StringConstraints(pattern=r"^[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*$", max_length=300),
+    AfterValidator(_path_at_an_ehr),
+    _expects("a path such as api/epic/2018/Telehealth, without a slash at its ends"),
+]
+"""A path below an EHR's root."""
 
 HttpsOrigin = Annotated[
     str,

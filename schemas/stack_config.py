@@ -14,6 +14,7 @@ from schemas.scalars import (
     ContextKey,
     DisplayName,
     EhrOrigin,
+    EhrPath,
     EhrUrl,
     FhirBaseUrl,
     FilePath,
@@ -210,9 +211,7 @@ class ExternalConnectionStatus(ConfigModel):
     """How Epic's SetExternalConnectionStatus is called. One public sample exists, so everything is a setting."""
 
     method: Literal["GET", "POST"] = "GET"
-    path: Annotated[str, Field(pattern=r"^[A-Za-z0-9/._-]+$", max_length=300)] = (
-        "api/epic/2018/Telehealth/ContextLinking/SetExternalConnectionStatus"
-    )
+    path: EhrPath = "api/epic/2018/Telehealth/ContextLinking/SetExternalConnectionStatus"
     vendor_name: OpaqueId = "TeamsEhrConnector"
     conference_id_parameter: ContextKey = "ConferenceID"
     external_id_parameter: ContextKey = "ExternalID"

@@ -18,7 +18,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml import events as e
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
-from schemas.problems import Path, shown
+from schemas.problems import Path, bare, shown
 
 DEEPEST = 40
 
@@ -158,10 +158,10 @@ class _Composer:
         if len(path) > DEEPEST:
             raise _TooDeep(mark)
         if isinstance(event, e.AliasEvent):
-            self._find(path, mark, "yaml-alias", "the value itself", f"the alias *{event.anchor}")
+            self._find(path, mark, "yaml-alias", "the value itself", f"the alias *{bare(event.anchor)}")
             return Unclear("alias", f"*{event.anchor}")
         if event.anchor:
-            self._find(path, mark, "yaml-anchor", "a value without an anchor", f"the anchor &{event.anchor}")
+            self._find(path, mark, "yaml-anchor", "a value without an anchor", f"the anchor &{bare(event.anchor)}")
         if event.tag:
             self._find(path, mark, "yaml-tag", "a value without a tag", f"the tag {shown(str(event.tag))}")
         if isinstance(event, e.MappingStartEvent):

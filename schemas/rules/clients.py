@@ -6,7 +6,7 @@ from typing import Any
 from schemas.problems import Path
 from schemas.rules.rule import Violation, connections_of, enum_text, organizations_of, rule
 from schemas.stack_config import EhrConnection, Organization, StackConfig
-from schemas.vocabulary import EhrKind, Stage
+from schemas.vocabulary import EhrKind, GeographyName, Stage
 
 
 def _client_ids(path: Path, connection: EhrConnection) -> Iterator[tuple[Path, str]]:
@@ -66,10 +66,12 @@ def credentials_are_of_one_organization_and_stage(stack: StackConfig) -> Iterato
 
 
 RESERVED_SECRETS = frozenset({"visit-key", "user-hash-key", "sealing-key", "notification-certificate"})
+CONFIGURATION_SECRETS = tuple(f"{geography}-configuration-" for geography in GeographyName)
+"""How the names of the configuration document's chunks begin (`components/configuration.py`)."""
 
 
 @rule("credential-name-reserved")
 def credentials_have_names_of_their_own(stack: StackConfig) -> Iterator[Violation]:
     for path, _, _, name in _credentials(stack):
-        if name.lower() in RESERVED_SECRETS or name.lower().startswith("configuration-"):
+        if name.lower() in RESERVED_SECRETS or name.lower().startswith(CONFIGURATION_SECRETS):
             yield Violation(path, "a name that the connector does not use for its own secrets", "such a name")

@@ -1,14 +1,12 @@
 """Rules of the two clouds: what exists only where it is emulated, and what Azure needs."""
 
-import ipaddress
-import re
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
 from schemas.problems import Path, shown
 from schemas.rules.rule import Violation, connections_of, geographies_of, rule
-from schemas.scalars import is_loopback
+from schemas.scalars import address_of, is_loopback
 from schemas.stack_config import EhrConnection, StackConfig
 from schemas.vocabulary import Cloud, Stage
 
@@ -58,7 +56,8 @@ def azure_hosts_have_no_port(stack: StackConfig) -> Iterator[Violation]:
 @rule("host-in-azure")
 def azure_hosts_are_public_names(stack: StackConfig) -> Iterator[Violation]:
     for at, host in _public_hosts(stack):
-        if stack.cloud == Cloud.AZURE and (reason := _only_local(host.partition(":")[0])):
+        name = host.partition(":")[0]
+        if stack.cloud == Cloud.AZURE and (reason := _only_local(name) or (address_of(name) and "which is an address")):
             yield Violation(at, "a public host name, because cloud is azure", f"{shown(host)}, {reason}")
 
 
@@ -103,12 +102,13 @@ def ehr_urls(connection: EhrConnection) -> Iterator[tuple[Path, str]]:
 
 def _only_local(host: str) -> str | None:
     """Why a host can only be this machine or this network, or None."""
+    address = address_of(host)
+    if address is not None and ":" not in host and host.rstrip(".") != str(address):
+        return "an address in an unusual form"
     if is_loopback(host):
         return "which is this machine"
-    try:
-        address = ipaddress.ip_address(host.strip("[]"))
-    except ValueError:
-        if re.fullmatch(r"(?:0x[0-9a-f]+|[0-9]+)(?:\.(?:0x[0-9a-f]+|[0-9]+))*\.?", host):
-            return "an address in an unusual form"
-        return None if "." in host.rstrip(".") else "which has no domain"
-    return None if address.is_global else "which is no public address"
+    if address is not None:
+        return None if address.is_global else "which is no public address"
+    if host.rstrip(".").rpartition(".")[2].isdecimal():
+        return "an address in an unusual form"
+    return None if "." in host.rstrip(".") else "which has no domain"

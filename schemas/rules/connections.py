@@ -3,7 +3,7 @@
 import re
 from collections import defaultdict
 from collections.abc import Iterator
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from schemas.problems import Path, Severity, shown
 from schemas.rules.rule import Violation, connections_of, enum_text, repeated, rule
@@ -27,17 +27,22 @@ def production_has_production_connections_only(stack: StackConfig) -> Iterator[V
 
 @rule("fhir-url-not-shared")
 def fhir_base_urls_are_unique_or_shared_on_both_sides(stack: StackConfig) -> Iterator[Violation]:
-    users: dict[tuple[Stage, str], list[tuple[Path, Organization, EhrConnection]]] = defaultdict(list)
+    users: dict[str, list[tuple[Path, Organization, EhrConnection]]] = defaultdict(list)
     for path, organization, connection in connections_of(stack):
         if known(connection.fhir_base_url) and known(connection.stage):
-            users[connection.stage, _comparable(connection.fhir_base_url)].append((path, organization, connection))
+            users[_comparable(connection.fhir_base_url)].append((path, organization, connection))
     for same in users.values():
         for n, (path, organization, connection) in enumerate(same):
             for m, (_, other, others) in enumerate(same):
-                if m < n and organization.id == other.id:
+                if organization.id == other.id and (m >= n or connection.stage != others.stage):
+                    continue
+                if organization.id == other.id:
                     expected = f"a FHIR base URL that {others.id} of the same organisation has not"
                     yield Violation((*path, "fhirBaseUrl"), expected, shown(connection.fhir_base_url))
-                elif m != n and organization.id != other.id and lacks(connection.shared_with, other.id):
+                elif organization.id != other.id and connection.stage != others.stage:
+                    expected = f"a FHIR base URL that {other.id} has not in another stage"
+                    yield Violation((*path, "fhirBaseUrl"), expected, shown(connection.fhir_base_url))
+                elif organization.id != other.id and lacks(connection.shared_with, other.id):
                     expected = (
                         f"a FHIR base URL of its own, or {other.id} in sharedWith (and {organization.id} in theirs)"
                     )
@@ -68,11 +73,11 @@ def _shares(partner: str, connection: EhrConnection, other: Organization, others
 
 
 def _comparable(url: str) -> str:
-    """One spelling for uniqueness: without case, without https's own port, without the root's dot."""
+    """One spelling for uniqueness: without case, percent-encoding, https's own port, and the root's dot."""
     parts = urlsplit(url.lower())
     host = (parts.hostname or "").rstrip(".")
     port = "" if parts.port in (None, 443) else f":{parts.port}"
-    return f"{parts.scheme}://{host}{port}{parts.path}"
+    return f"{parts.scheme}://{host}{port}{unquote(parts.path).lower()}"
 
 
 @rule("epic-url-unusual", Severity.WARNING)

@@ -79,6 +79,32 @@ def test_a_missing_organisations_file_is_reported_at_its_entry_and_the_others_ar
     assert found == {(LOCAL, "organizations[1]", "file-unreadable"), (LOCAL, "organizations[2].id", "type")}
 
 
+@pytest.mark.parametrize("stack", ["check", "engine"])
+@pytest.mark.parametrize(
+    ("problem", "got"),
+    [
+        (FileNotFoundError(2, "No such file or directory"), "no such file or directory"),
+        (IsADirectoryError(21, "Is a directory"), "is a directory"),
+        (PermissionError(1, "a path that leads out of the project"), "leads out of the project"),
+        (RuntimeError("Symlink loop from 'x'"), "a link that leads to itself"),
+        (UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte"), "not UTF-8"),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, Exception) else None,
+)
+def test_an_organisations_file_that_cannot_be_read_is_the_only_problem_of_a_stack_that_is_valid_otherwise(
+    stack: str, problem: Exception, got: str
+) -> None:
+    def read(name: str) -> str:
+        if name == PRAIRIE:
+            raise problem
+        return text(name)
+
+    loaded = load_stack(LOCAL, read) if stack == "check" else load_engine_config(engine_values(), LOCAL, read)
+    (found,) = loaded.errors
+    assert (found.file, found.path, found.code) == (LOCAL, "organizations[1]", "file-unreadable")
+    assert got in found.got
+
+
 @pytest.mark.parametrize("content", ["", "[]\n", "prairie\n", "- a\n", "organizations/local/southern-cross.yaml\n"])
 def test_a_file_that_holds_no_organisation_is_reported(content: str) -> None:
     (problem,) = load(LOCAL, {PRAIRIE: content}).errors
@@ -121,6 +147,14 @@ def test_user_info_and_query_of_a_url_are_not_shown() -> None:
 def test_values_are_shown_escaped_and_shortened() -> None:
     assert shown("a\x1b[31m\n") == r'"a\x1b[31m\n"'
     assert len(shown("x" * 500)) == 62
+
+
+@pytest.mark.parametrize("start", ["2024-01-01 ", "*", "&", "1"])
+def test_a_value_that_is_no_string_is_shown_escaped_and_shortened_too(start: str) -> None:
+    value = start + ("1" if start == "1" else "a\u202eb") * 2000
+    found = load(LOCAL, replaced(LOCAL, ("name: Lakeside Health", f"name: {value}"))).errors
+    assert [p.path for p in found]
+    assert all(len(str(p)) < 300 and "\u202e" not in str(p) for p in found), found
 
 
 def test_too_much_configuration_in_one_file_is_reported_before_the_engine_fails() -> None:

@@ -1,5 +1,6 @@
 """Each rule of the policy pack refuses what it is there for; every row is one change to what the components emit."""
 
+import re
 from typing import Any
 
 import pytest
@@ -15,7 +16,11 @@ from policies import (
     tags,
     transport,
 )
+from schemas.configuration_document import ConfigurationDocument, pack
+from schemas.vocabulary import GeographyName
 from tests.support.judged import UNKNOWN, changed, emitted, variable, violations
+from tests.support.program import sample
+from tests.support.samples import load
 
 APP = ("app:ContainerApp", "americas-application")
 ENVIRONMENT = ("app:ManagedEnvironment", "americas-environment")
@@ -94,6 +99,9 @@ VARIABLES: list[tuple[ResourceValidationPolicy, str, str, str]] = [
     (azure_only.POLICY, "CONNECTOR_CLOUD", "emulated", "expected azure, got emulated"),
     (azure_only.POLICY, "CONNECTOR_PUBLIC_HOST", "localhost:8441", "PUBLIC_HOST: expected no loopback host"),
     (azure_only.POLICY, "CONNECTOR_PUBLIC_HOST", "127.0.0.2", "PUBLIC_HOST: expected no loopback host"),
+    (azure_only.POLICY, "CONNECTOR_PUBLIC_HOST", "0x7f.1", "PUBLIC_HOST: expected no loopback host"),
+    (azure_only.POLICY, "CONNECTOR_KEY_VAULT_URL", "https://2130706433/", "VAULT_URL: expected no loopback address"),
+    (azure_only.POLICY, "CONNECTOR_KEY_VAULT_URL", "https://[::ffff:7f00:1]/", "VAULT_URL: expected no loopback"),
     (azure_only.POLICY, "CONNECTOR_KEY_VAULT_URL", "https://127.0.0.1:9/", "VAULT_URL: expected no loopback address"),
     (azure_only.POLICY, "CONNECTOR_KEY_VAULT_URL", "http://kv.example.org/", "VAULT_URL: expected https"),
     (
@@ -139,6 +147,44 @@ def test_a_variable_that_breaks_a_rule_is_refused(
     assert not violations(policy, "prod", APP[0], good)
     found = violations(policy, "prod", APP[0], variable(good, name, value))
     assert any(message in v for v in found), found
+
+
+@pytest.mark.parametrize("name", ["CONNECTOR_CA_BUNDLE", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"])
+@pytest.mark.parametrize("value", [{"value": "/tmp/ca.pem"}, {"value": UNKNOWN}, {"secretRef": "ca"}])
+def test_a_certificate_authority_of_ones_own_is_refused_however_it_is_named(name: str, value: dict[str, str]) -> None:
+    good = emitted("prod", *APP)
+    env = good["template"]["initContainers"][0]["env"]
+    found = violations(
+        azure_only.POLICY,
+        "prod",
+        APP[0],
+        changed(good, "template.initContainers.0.env", [*env, {"name": name, **value}]),
+    )
+    assert any(f"init: {name}: expected no certificate authority" in v for v in found), found
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("fhir_base_url", "https://127.0.0.1:8471/api/FHIR/R4"),
+        ("fhir_base_url", "http://ehr.example.org/api/FHIR/R4"),
+        ("frame_origins", ("https://localhost:8471",)),
+        ("token_endpoint_origins", ("https://2130706433",)),
+    ],
+)
+def test_a_document_that_names_an_address_of_an_emulation_is_refused(field: str, value: Any) -> None:
+    (name,) = {r.name for r in sample("prod").resources if re.fullmatch("americas-configuration-[0-9a-f]{16}", r.name)}
+    good = emitted("prod", SECRET, name)
+    assert not violations(azure_only.POLICY, "prod", SECRET, good)
+    stack = load("Pulumi.prod.yaml").stack
+    assert stack is not None
+    document = ConfigurationDocument.of(stack, GeographyName.AMERICAS)
+    organization = document.organizations[0]
+    connections = (organization.connections[0].model_copy(update={field: value}),)
+    organizations = (organization.model_copy(update={"connections": connections}),)
+    (chunk,) = pack(document.model_copy(update={"organizations": organizations})).values
+    found = violations(azure_only.POLICY, "prod", SECRET, changed(good, "properties.value", chunk))
+    assert any("expected https and no loopback address" in v for v in found), found
 
 
 def test_nothing_but_the_configuration_document_is_written_into_a_vault() -> None:

@@ -116,6 +116,18 @@ ROWS: list[tuple[str, str, Pairs, str]] = [
         "organizations[0].connections[0].fhirBaseUrl",
     ),
     (
+        "fhir-url-not-shared",
+        PRAIRIE,
+        [(PRAIRIE_URL, LAKESIDE_URL.replace("lakeside", "l%61keside").replace("api", "%61pi"))],
+        "organizations[1].connections[0].fhirBaseUrl",
+    ),
+    (
+        "fhir-url-not-shared",
+        PRAIRIE,
+        [(PRAIRIE_URL, f"{LAKESIDE_URL.replace('tst', 'prd')}\n    sharedWith: [lakeside]")],
+        "organizations[1].connections[0].fhirBaseUrl",
+    ),
+    (
         "sharing-without-partner",
         PRAIRIE,
         [(PRAIRIE_URL, f"{PRAIRIE_URL}\n    sharedWith: [lakeside]")],
@@ -181,6 +193,12 @@ ROWS: list[tuple[str, str, Pairs, str]] = [
         "organizations[1].connections[0].clients.backend.authentication.key",
     ),
     (
+        "credential-name-reserved",
+        PRAIRIE,
+        [("key: prairie-tst-backend-key", "key: americas-configuration-0123456789abcdef")],
+        "organizations[1].connections[0].clients.backend.authentication.key",
+    ),
+    (
         "emulation-missing",
         LOCAL,
         [
@@ -221,6 +239,14 @@ IN_AZURE: list[tuple[str, str, str]] = [
     ("address-in-azure", "https://169.254.169.254/api/FHIR/R4", "link-local address, the cloud's metadata"),
     ("address-in-azure", "https://2130706433/api/FHIR/R4", "loopback as one number"),
     ("address-in-azure", "https://0x7f.1/api/FHIR/R4", "loopback in hexadecimal"),
+    ("address-in-azure", "https://127.1/api/FHIR/R4", "loopback shortened"),
+    ("address-in-azure", "https://0177.0.0.1/api/FHIR/R4", "loopback in octal"),
+    ("address-in-azure", "https://[::ffff:7f00:1]/api/FHIR/R4", "loopback mapped into IPv6"),
+    ("address-in-azure", "https://[64:ff9b::a9fe:a9fe]/api/FHIR/R4", "metadata behind NAT64"),
+    ("address-in-azure", "https://[2002:7f00:1::]/api/FHIR/R4", "loopback in 6to4"),
+    ("address-in-azure", "https://0.0.0.0/api/FHIR/R4", "unspecified address"),
+    ("address-in-azure", "https://localhost./api/FHIR/R4", "loopback by rooted name"),
+    ("address-in-azure", "https://1.2.3.4.5/api/FHIR/R4", "no address and no name"),
     ("address-in-azure", "https://ehr/api/FHIR/R4", "a name without domain"),
 ]
 
@@ -243,7 +269,13 @@ def test_a_stack_in_azure_reaches_only_public_hosts_over_https(code: str, url: s
 
 @pytest.mark.parametrize(
     ("code", "host"),
-    [("port-in-azure", "visits.example.org:8443"), ("host-in-azure", "localhost"), ("host-in-azure", "10.0.0.1")],
+    [
+        ("port-in-azure", "visits.example.org:8443"),
+        ("host-in-azure", "localhost"),
+        ("host-in-azure", "10.0.0.1"),
+        ("host-in-azure", "8.8.8.8"),
+        ("host-in-azure", "0x7f.1"),
+    ],
 )
 def test_a_public_host_in_azure_is_a_public_name_without_port(code: str, host: str) -> None:
     (old,) = {
@@ -257,6 +289,28 @@ def test_a_stack_in_azure_runs_no_working_tree() -> None:
     (old,) = {line.split("image: ")[1] for line in text(TEST).splitlines() if "connector:image: " in line}
     found = load(TEST, replaced(TEST, (old, "working-tree"))).errors
     assert ("working-tree-in-azure", "image") in [(p.code, p.path) for p in found]
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("tokenEndpointOrigins", "[https://127.1]"),
+        ("tokenEndpointOrigins", "[http://localhost:8471]"),
+        ("frameOrigins", "['https://[::ffff:7f00:1]']"),
+        ("issuer", "https://2130706433/oauth2"),
+        ("issuer", "http://127.0.0.1/oauth2"),
+    ],
+)
+def test_every_url_of_a_connection_in_azure_is_of_a_public_host(key: str, value: str) -> None:
+    connection = "fhirBaseUrl: https://fhir-acc"
+    changes = [(connection, f"{key}: {value}\n    {connection}")]
+    if key == "frameOrigins":
+        changes.append(("    frameOrigins:\n      - https://hyper", "    tokenEndpointOrigins:\n      - https://hyper"))
+    if key == "issuer":
+        start = text(NORTHWIND).index("issuer: ")
+        changes = [(text(NORTHWIND)[start : text(NORTHWIND).index("\n", start)], f"issuer: {value}")]
+    found = [p for p in load(TEST, replaced(NORTHWIND, *changes)).errors if key in p.path]
+    assert {p.code for p in found} & {"address-in-azure", "http-in-azure"}, found
 
 
 def test_sharing_a_url_that_both_declare_is_accepted() -> None:

@@ -51,6 +51,8 @@ def test_every_national_cloud_starts(cloud: Any) -> None:
     [
         ({"public_host": "localhost:8441"}, ["CONNECTOR_PUBLIC_HOST"]),
         ({"public_host": "app.localhost"}, ["CONNECTOR_PUBLIC_HOST"]),
+        ({"key_vault_url": "https://2130706433/"}, ["CONNECTOR_KEY_VAULT_URL"]),
+        ({"database_url": "postgresql://a@127.1/c?sslmode=verify-full"}, ["CONNECTOR_DATABASE_URL"]),
         ({"key_vault_url": "https://127.0.0.1:9000/"}, ["CONNECTOR_KEY_VAULT_URL"]),
         ({"database_url": "postgresql://a@127.0.0.1:5432/c?sslmode=verify-full"}, ["CONNECTOR_DATABASE_URL"]),
         ({"entra_url": "https://127.0.0.1:8461"}, ["CONNECTOR_ENTRA_URL"]),
