@@ -10,6 +10,7 @@ from typing import Any
 from policies.judging import Subject, each, known, policy
 
 BY_DIGEST = re.compile(r"@sha256:[0-9a-f]{64}$")
+INIT_IDENTITY = "/userassignedidentities/id-init-"
 LIFECYCLES = frozenset({"Init", "Main"})
 
 
@@ -37,6 +38,8 @@ def judge(subject: Subject) -> Iterator[str]:
     for setting in subject.items("configuration", "identitySettings"):
         if (lifecycle := known(setting, "lifecycle")) not in LIFECYCLES:
             yield f"configuration.identitySettings: expected life cycle Init or Main, got {lifecycle}"
+        if INIT_IDENTITY in str(known(setting, "identity") or "").lower() and lifecycle != "Init":
+            yield f"configuration.identitySettings: expected life cycle Init for init's identity, got {lifecycle}"
     if not any(True for _ in subject.items("configuration", "identitySettings")):
         yield "configuration.identitySettings: expected a life cycle for each identity, got none"
 

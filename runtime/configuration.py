@@ -68,7 +68,8 @@ def checked(document: ConfigurationDocument, settings: Settings) -> Configuratio
         for connection in organization.connections:
             if organization.geography is not settings.geography or connection.stage is not settings.stage:
                 raise StartRefused(f"{connection.id} is not at home in this geography and stage")
-            issuers = (connection.clients.provider.issuer, connection.clients.patient.issuer)
+            clients = connection.clients
+            issuers = (clients.provider.issuer, clients.patient.issuer, clients.approval.issuer)
             urls = [connection.fhir_base_url, *connection.token_endpoint_origins, *connection.frame_origins]
             for url in (*urls, *(i for i in issuers if i)):
                 local = url.startswith("http://") or is_loopback(host_of(url.partition("://")[2].partition("/")[0]))

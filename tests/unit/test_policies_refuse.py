@@ -24,6 +24,9 @@ from tests.support.samples import load
 
 APP = ("app:ContainerApp", "americas-application")
 ENVIRONMENT = ("app:ManagedEnvironment", "americas-environment")
+INIT_IDENTITY = (
+    "/subscriptions/s/providers/Microsoft.ManagedIdentity/userAssignedIdentities/id-init-americas-production"
+)
 PARAMETER = ("dbforpostgresql:Configuration", "americas-database-require-secure-transport")
 SECRET = "keyvault:Secret"
 SERVER = ("dbforpostgresql:Server", "americas-database-server")
@@ -63,6 +66,13 @@ ROWS: list[tuple[ResourceValidationPolicy, tuple[str, str], str, Any, str]] = [
     (containers.POLICY, APP, "template.initContainers.0.image", "busybox", "init: image: expected one by digest"),
     (containers.POLICY, APP, "configuration.identitySettings", ..., "expected a life cycle for each identity"),
     (containers.POLICY, APP, "configuration.identitySettings.0.lifecycle", "All", "expected life cycle Init or Main"),
+    (
+        containers.POLICY,
+        APP,
+        "configuration.identitySettings.1.identity",
+        INIT_IDENTITY,
+        "expected life cycle Init for",
+    ),
     (
         secret_references.POLICY,
         APP,

@@ -9,7 +9,7 @@ from runtime.errors import StartRefused
 from runtime.settings import Settings
 from schemas.configuration_document import ConfigurationDocument
 from schemas.handover import Handover
-from schemas.stack_config import NATIONAL_CLOUDS
+from schemas.stack_config import NATIONAL_CLOUDS, Organization
 from schemas.vocabulary import Cloud, GeographyName, RuntimeRole, Stage
 from tests.support.smart_server import organization
 
@@ -128,6 +128,14 @@ def test_a_document_for_another_stage_cloud_or_geography_is_refused(changes: dic
 def test_azure_refuses_a_loopback_or_http_ehr(url: str) -> None:
     with pytest.raises(StartRefused):
         checked(document(organizations=(organization(base=url),)), for_test_in_americas())
+
+
+@pytest.mark.parametrize("client", ["provider", "patient", "approval"])
+def test_azure_refuses_an_issuer_on_the_loopback(client: str) -> None:
+    given = organization().model_dump(mode="json", by_alias=True, exclude_none=True)
+    given["connections"][0]["clients"][client]["issuer"] = "https://127.0.0.1:9/oauth2"
+    with pytest.raises(StartRefused):
+        checked(document(organizations=(Organization.model_validate(given),)), for_test_in_americas())
 
 
 def test_two_connections_of_one_id_are_refused() -> None:
