@@ -87,7 +87,7 @@ class Remote:
         """One call. Any status but 3xx, 429 and 5xx is an answer, for the caller to judge.
 
         Raises `RemoteUnavailable` (timeout, lost connection, 429, 5xx) and `ProtocolError` (origin not allowed,
-        redirect, oversize).
+        redirect, oversize, undecodable).
         """
         if origin_of(url) not in self.origins:
             raise ProtocolError("refused to call an origin that the configuration does not name")
@@ -105,6 +105,8 @@ class Remote:
             raise RemoteUnavailable(
                 f"no answer within {TOTAL_SECONDS:.0f} s or connection lost: {type(e).__name__}"
             ) from e
+        except httpx.DecodingError as e:  # not a TransportError
+            raise ProtocolError("expected a body in the encoding that its header names") from e
 
     async def get(
         self, url: str, *, params: Mapping[str, str] | None = None, headers: Mapping[str, str] | None = None
@@ -174,6 +176,8 @@ class MsalHttp:
                         raise RemoteUnavailable(f"no whole answer within {TOTAL_SECONDS:.0f} s")
         except httpx.TransportError as e:
             raise RemoteUnavailable(f"no answer or connection lost: {type(e).__name__}") from e
+        except httpx.DecodingError as e:
+            raise ProtocolError("expected a body in the encoding that its header names") from e
         headers = [(k, v) for k, v in response.headers.items() if k not in ("content-encoding", "content-length")]
         return httpx.Response(response.status_code, headers=headers, content=bytes(body))
 

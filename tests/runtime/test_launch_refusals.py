@@ -382,6 +382,11 @@ def _oversize_once_unpacked(right: httpx.Response) -> httpx.Response:
     return httpx.Response(200, headers={"content-encoding": "gzip", "content-type": "application/json"}, content=packed)
 
 
+def _broken_encoding(right: httpx.Response) -> httpx.Response:
+    headers = {"content-encoding": "gzip", "content-type": "application/json"}
+    return httpx.Response(200, headers=headers, stream=httpx.ByteStream(right.content))
+
+
 def _another_content_type(right: httpx.Response) -> httpx.Response:
     return httpx.Response(200, headers={"content-type": "text/html"}, content=right.content)
 
@@ -405,6 +410,7 @@ def _deep_nesting(_: httpx.Response) -> httpx.Response:
         _redirect_to_itself,
         _oversize,
         _oversize_once_unpacked,
+        _broken_encoding,
         _another_content_type,
         _json_by_name_only,
         _not_an_object,

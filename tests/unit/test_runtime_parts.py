@@ -17,13 +17,14 @@ from hypothesis import strategies as st
 from runtime.ehr.client_authentication import sign_assertion
 from runtime.ehr.client_keys import ClientKeyInvalid, parse_client_keys
 from runtime.errors import ProtocolError, RemoteUnavailable, StartRefused
-from runtime.http import HttpClients, Remote, open_clients, origin_of
+from runtime.http import HttpClients, MsalHttp, Remote, open_clients, origin_of
 from runtime.keys import NAMES, SEALING_KEY, VISIT_KEY, new_secret, parse_keys
 from runtime.launch.arrival import ehr_user_hash
 from runtime.logs import ALLOWED, only_allowed
 from runtime.sealing import Seal, SealBroken
 from tests.support.connector import private_jwk
 
+ENTRA = "https://login.example/token"
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
 SECRETS = {name: new_secret(name, NOW, "americas-test") for name in NAMES}
 KEYS = parse_keys(SECRETS)
@@ -187,6 +188,10 @@ def remote(answer: Callable[[httpx.Request], httpx.Response], *origins: str) -> 
     return open_clients(None, httpx.MockTransport(answer)).to(origins or ("https://a.example",))
 
 
+def msal_http(answer: Callable[[httpx.Request], httpx.Response]) -> MsalHttp:
+    return open_clients(None, None, httpx.MockTransport(answer)).msal
+
+
 def get(to: Remote, url: str = "https://a.example/x") -> Any:
     return asyncio.run(to.get(url))
 
@@ -238,6 +243,14 @@ def test_a_lost_connection_is_unavailable() -> None:
 
     with pytest.raises(RemoteUnavailable):
         get(remote(answer))
+
+
+def test_a_body_that_does_not_decode_is_a_protocol_error() -> None:
+    broken = {"content-encoding": "gzip", "content-type": "application/json"}
+    with pytest.raises(ProtocolError):
+        get(remote(lambda _: httpx.Response(200, headers=broken, stream=httpx.ByteStream(b"no gzip"))))
+    with pytest.raises(ProtocolError):
+        msal_http(lambda _: httpx.Response(200, headers=broken, stream=httpx.ByteStream(b"no gzip"))).get(ENTRA)
 
 
 def test_the_environments_proxies_and_authorities_are_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
