@@ -5,12 +5,13 @@ import re
 from collections.abc import AsyncGenerator
 from uuid import UUID
 
+import httpx
 import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from runtime.launch.model import Party
-from tests.support.connector import ENTRA_URL, PUBLIC_URL, Browser, location_of
+from tests.support.connector import ENTRA_URL, PUBLIC_URL, Browser, handler, location_of
 from tests.support.launching import Connector, Place, code_of, running_connector
 from tests.support.microsoft import AMARA, AMARA_PASSWORD, AMARA_UPN, BEN_PASSWORD, BEN_UPN
 from tests.support.smart_server import ORIGIN, SmartServer, organization
@@ -372,6 +373,16 @@ async def test_a_link_holds_for_one_connection_only(place: Place) -> None:
         await connector.link(await launched(connector), *AMARA_LOGIN)
         response = await connector.launch(connector.browser(), connection="prairie-test", ehr=server)
         assert location_of(response)[0] == "/identity/wait"
+
+
+@pytest.mark.parametrize("status", [429, 503])
+async def test_an_entra_that_fails_between_is_shown_as_that(connector: Connector, status: int) -> None:
+    browser = await launched(connector)
+    window = browser.window(PUBLIC_URL)
+    back = await connector.at_entra(await connector.to_entra(window, await connector.ticket(browser)), *AMARA_LOGIN)
+    connector.outside.applications[ENTRA_URL] = handler(lambda _: httpx.Response(status, text="busy"))
+    answer = await window.get(back)
+    assert (answer.status_code, code_of(answer)) == (503, "sign-in-unavailable")
 
 
 async def test_an_entra_that_is_away_is_shown_as_that(connector: Connector) -> None:

@@ -13,7 +13,10 @@ from typing import Any
 import httpx
 import jwt
 import pytest
+from starlette.responses import PlainTextResponse
+from starlette.types import Receive, Scope, Send
 
+from runtime.ehr.smart import FAILURE_SECONDS
 from tests.support.connector import location_of
 from tests.support.launching import Connector, Place, code_of, running_connector
 from tests.support.smart_server import BASE, KEY, ORIGIN, OTHER_KEY, SmartServer, jwk_of, organization
@@ -437,6 +440,30 @@ async def test_an_ehr_that_is_down_is_shown_as_that(connector: Connector, status
     connector.ehr.replace["/.well-known/smart-configuration"] = httpx.Response(status)
     response = await connector.start(connector.browser())
     assert (response.status_code, code_of(response)) == (503, "launch-ehr-unavailable")
+
+
+async def test_an_ehr_that_hangs_is_asked_once_by_all_who_launch(connector: Connector) -> None:
+    now, asked, called, answers = 0.0, 0, asyncio.Event(), asyncio.Event()
+    connector.services.smart.monotonic = lambda: now
+    ehr = connector.ehr
+
+    async def hangs(scope: Scope, receive: Receive, send: Send) -> None:
+        nonlocal asked
+        asked += 1
+        called.set()
+        await answers.wait()
+        await PlainTextResponse(status_code=503)(scope, receive, send)
+
+    connector.outside.applications[ORIGIN] = hangs
+    launches = [asyncio.create_task(connector.start(connector.browser())) for _ in range(20)]
+    await called.wait()
+    answers.set()
+    assert {code_of(r) for r in await asyncio.gather(*launches)} == {"launch-ehr-unavailable"}
+    assert asked == 1
+    connector.outside.applications[ORIGIN] = ehr
+    assert code_of(await connector.start(connector.browser())) == "launch-ehr-unavailable", "remembered"
+    now += FAILURE_SECONDS + 1
+    assert (await connector.start(connector.browser())).status_code == 302
 
 
 async def test_a_server_with_only_a_capability_statement_is_understood(connector: Connector) -> None:
