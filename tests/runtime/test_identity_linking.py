@@ -153,6 +153,18 @@ async def test_an_ehr_user_linked_to_another_account_meanwhile_is_refused(connec
     assert [str(row[3]) for row in connector.rows("ehr_user_link")] == [AMARA]
 
 
+async def test_another_ehr_users_launch_ends_the_session_even_before_they_signed_in(connector: Connector) -> None:
+    browser = await launched(connector, "U-1")
+    await connector.link(browser, *AMARA_LOGIN)
+    before = dict(browser.cookies)
+    connector.ehr.claims = {"sub": "U-2"}
+    assert location_of(await connector.launch(browser, launch="launch-2"))[0] == "/identity/wait"
+    assert not [name for name in browser.cookies if name.endswith("-provider")]
+    assert connector.rows("session") == []
+    browser.cookies.update(before)
+    assert (await browser.get("/visit/provider")).status_code in (401, 403)
+
+
 async def test_another_ehr_user_in_the_same_browser_gets_a_new_session(connector: Connector) -> None:
     browser = await launched(connector, "U-1")
     await connector.link(browser, *AMARA_LOGIN)
