@@ -189,6 +189,15 @@ async def test_an_answer_without_code_is_refused(connector: Connector) -> None:
     assert code_of(await connector.launch(connector.browser(), code=None)) == "launch-code-missing"
 
 
+async def test_what_anybody_can_send_leaves_no_audit_row_and_a_launch_of_ours_does(connector: Connector) -> None:
+    for query in ("", "?state=x&code=y", "?error=access_denied"):
+        await connector.browser().get(f"/launch/provider/lakeside-test/callback{query}")
+    await connector.start(connector.browser(), iss=OTHER_BASE)
+    assert connector.rows("audit") == []
+    await connector.launch(connector.browser(), code=None, error="access_denied")
+    assert [(row[2], row[-1]) for row in connector.rows("audit")] == [("launch-refused", "launch-ehr-refused")]
+
+
 async def test_an_ehr_that_says_no_is_shown_as_that(connector: Connector) -> None:
     response = await connector.launch(connector.browser(), code=None, error="access_denied")
     assert code_of(response) == "launch-ehr-refused"
@@ -252,6 +261,9 @@ async def test_an_id_token_that_the_ehrs_key_did_not_sign_is_refused(
         {"exp": None},
         {"iat": int(time.time()) + 600},
         {"sub": None},
+        {"sub": "U-\ud800"},
+        {"nonce": "\ud800"},
+        {"name": "Dr. \ud800"},
         {"fhirUser": None},
         {"fhirUser": "Device/1"},
         {"fhirUser": 7},
