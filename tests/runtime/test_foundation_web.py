@@ -168,6 +168,17 @@ async def test_the_key_set_holds_public_members_of_each_key_once(place: Place) -
         assert set(key) == {"kty", "n", "e", "kid", "alg", "use"}
 
 
+async def test_two_organisations_keys_of_one_id_are_both_published(place: Place) -> None:
+    vault = FakeVault({"one": private_jwk("1")[0], "two": private_jwk("1")[0]})
+    other = organization("prairie", "https://ehr.other.invalid/api/FHIR/R4", authentication=keyed("two"))
+    async with running_connector(place, organization(authentication=keyed("one")), other, vault=vault) as connector:
+        keys = (await connector.browser().get("/.well-known/jwks.json")).json()["keys"]
+        assert [k["kid"] for k in keys] == ["1", "1"]
+        assert {k["n"] for k in keys} == {
+            json.loads(secret)["n"] for secret in (vault.secrets["one"], vault.secrets["two"])
+        }
+
+
 async def test_a_malformed_key_takes_nothing_with_it(place: Place) -> None:
     secret, _ = private_jwk("good")
     vault = FakeVault({"good": secret, "bad": "not a key"})
