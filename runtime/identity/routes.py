@@ -19,7 +19,7 @@ from runtime.configuration import Served
 from runtime.cookies import cookie_name, drop_cookie, read_cookie, set_cookie
 from runtime.errors import Refusal
 from runtime.identity import entra, pending, refusals
-from runtime.identity.links import conflict, link
+from runtime.identity.links import conflict, link, unlink_other_tenant
 from runtime.identity.pending import PendingSignIn, SignedIn
 from runtime.launch.arrival import enter_as_provider
 from runtime.launch.model import ProviderLaunch
@@ -118,14 +118,16 @@ async def answer(request: Request) -> Response:
 async def _link(services: Services, found: PendingSignIn, signed_in: SignedIn) -> Refusal | None:
     launch = found.launch
     async with services.database.transaction() as connection:
+        if await unlink_other_tenant(connection, launch.ehr_user_hash, signed_in.account.tenant_id):
+            await services.audit.record(connection, _row(Action.UNLINKED, launch, "other-tenant"))
         refusal = await link(connection, launch.ehr_user_hash, launch.connection_id, signed_in.account)
         action = Action.LINK_REFUSED if refusal else Action.LINKED
-        detail = refusal.code if refusal else None
-        await services.audit.record(
-            connection,
-            AuditRow(action, launch.organization_id, launch.connection_id, launch.ehr_user_hash, None, detail),
-        )
+        await services.audit.record(connection, _row(action, launch, refusal.code if refusal else None))
     return refusal
+
+
+def _row(action: Action, launch: ProviderLaunch, detail: str | None = None) -> AuditRow:
+    return AuditRow(action, launch.organization_id, launch.connection_id, launch.ehr_user_hash, detail=detail)
 
 
 def _completed(launch: ProviderLaunch, signed_in: SignedIn) -> ProviderLaunch:
@@ -184,6 +186,7 @@ async def callback(request: Request) -> Response:
         return await _refused(services, found, signed_in)
     launch = found.launch
     async with services.database.transaction() as connection:
+        await services.audit.record(connection, _row(Action.SIGNED_IN, launch))
         stands = await conflict(connection, launch.ehr_user_hash, launch.connection_id, signed_in.account)
     if stands:
         return await _refused(services, found, stands)
@@ -215,17 +218,7 @@ async def _refused(services: Services, found: PendingSignIn, refusal: Refusal) -
     _log_refused(found, refusal)
     await pending.refuse(services, found, refusal)
     async with services.database.transaction() as connection:
-        launch = found.launch
-        await services.audit.record(
-            connection,
-            AuditRow(
-                Action.LINK_REFUSED,
-                launch.organization_id,
-                launch.connection_id,
-                launch.ehr_user_hash,
-                detail=refusal.code,
-            ),
-        )
+        await services.audit.record(connection, _row(Action.LINK_REFUSED, found.launch, refusal.code))
     response = refusal_page(refusal)
     drop_cookie(response, cookie_name(services.settings, pending.SIGN_IN_COOKIE))
     return response

@@ -10,8 +10,9 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from runtime.identity.pending import of_window
 from runtime.launch.model import Party
-from tests.support.connector import ENTRA_URL, PUBLIC_URL, Browser, handler, location_of
+from tests.support.connector import ENTRA_URL, PUBLIC_URL, TENANT, Browser, handler, location_of
 from tests.support.launching import Connector, Place, code_of, running_connector
 from tests.support.microsoft import AMARA, AMARA_PASSWORD, AMARA_UPN, BEN_PASSWORD, BEN_UPN
 from tests.support.smart_server import ORIGIN, SmartServer, organization
@@ -373,6 +374,25 @@ async def test_the_tenant_asked_is_the_organisations(place: Place) -> None:
         assert "/1a1a1a1a-0000-4000-8000-000000000002/" in location_of(to_entra)[0]
         back = await connector.at_entra(to_entra, *CHLOE)
         assert location_of(await browser.window(PUBLIC_URL).get(back))[0] == "/identity/done"
+
+
+async def test_after_the_organisation_changed_its_tenant_providers_link_their_new_account(place: Place) -> None:
+    moved = organization("lakeside", tenant_id="1a1a1a1a-0000-4000-8000-000000000002")
+    async with running_connector(place, moved) as connector:
+        browser = await launched(connector)
+        user = await of_window(connector.services, next(v for k, v in browser.cookies.items() if "identity" in k))
+        assert user
+        with connector.postgres.administrator(connector.database) as database:
+            database.execute(
+                "INSERT INTO connector.ehr_user_link (ehr_user_hash, connection_id, tenant_id, object_id)"
+                " VALUES (%s, 'lakeside-test', %s, %s)",
+                (user.launch.ehr_user_hash, TENANT, AMARA),
+            )
+        assert location_of(await connector.link(browser, *CHLOE))[0] == "/visit/provider"
+        assert [str(row[2]) for row in connector.rows("ehr_user_link")] == [moved.tenant_id]
+        actions = [row[2] for row in connector.rows("audit")]
+        assert [a for a in actions if a in ("signed-in", "unlinked", "linked")] == ["signed-in", "unlinked", "linked"]
+        assert location_of(await connector.launch(connector.browser(), launch="launch-2"))[0] == "/visit/provider"
 
 
 async def test_a_link_holds_for_one_connection_only(place: Place) -> None:
