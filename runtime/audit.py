@@ -16,6 +16,7 @@ class Action(StrEnum):
     LAUNCH_REFUSED = "launch-refused"
     SIGNED_IN = "signed-in"
     LINKED = "linked"
+    UNLINKED = "unlinked"
     LINK_REFUSED = "link-refused"
     VISIT_BEGUN = "visit-begun"
     VISIT_ENDED = "visit-ended"

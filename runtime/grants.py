@@ -27,7 +27,7 @@ GRANTS: dict[str, RoleGrants] = {
         {
             "launch": "SELECT, INSERT, DELETE",
             "launch_used": "SELECT, INSERT",
-            "ehr_user_link": "SELECT, INSERT",
+            "ehr_user_link": "SELECT, INSERT, DELETE",
             "ticket": READ_WRITE,
             "session": "SELECT, INSERT, DELETE",
             "visit": "SELECT, INSERT, UPDATE",

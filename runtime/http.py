@@ -1,8 +1,9 @@
 """The one way out: every call to another system goes through a `Remote`, which knows the origins it may reach.
 
 Owns timeouts (connect 5 s, 10 s in all), the refusal of redirects, the size cap (1 MiB, counted while streaming), the
-allow-list that is asked before any network call, and the trusted certificate authority. Leaves out retries (durable
-jobs retry) and what a body means.
+allow-list that is asked before any network call, how many calls one origin may hold at once (so one that hangs takes
+nothing from the others), and the trusted certificate authority. Leaves out retries (durable jobs retry) and what a
+body means.
 """
 
 import asyncio
@@ -10,7 +11,7 @@ import json
 import ssl
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, cast
 from urllib.parse import urlsplit
 
@@ -21,6 +22,7 @@ from runtime.errors import ProtocolError, RemoteUnavailable
 
 CONNECT_SECONDS = 5.0
 TOTAL_SECONDS = 10.0
+CALLS_PER_ORIGIN = 64
 MAXIMUM_BYTES = 1024 * 1024
 
 
@@ -67,11 +69,22 @@ class Response:
 
 
 @dataclass(frozen=True)
+class Slots:
+    """How many calls each origin may hold: waiting for one counts as part of the call's time."""
+
+    _by_origin: dict[str, asyncio.Semaphore] = field(default_factory=dict[str, asyncio.Semaphore])
+
+    def of(self, origin: str) -> asyncio.Semaphore:
+        return self._by_origin.setdefault(origin, asyncio.Semaphore(CALLS_PER_ORIGIN))
+
+
+@dataclass(frozen=True)
 class Remote:
     """Calls to one system: only to `origins`, checked before the network is touched."""
 
     client: httpx.AsyncClient
     origins: frozenset[str]
+    slots: "Slots"
 
     async def request(
         self,
@@ -87,15 +100,16 @@ class Remote:
         """One call. Any status but 3xx, 429 and 5xx is an answer, for the caller to judge.
 
         Raises `RemoteUnavailable` (timeout, lost connection, 429, 5xx) and `ProtocolError` (origin not allowed,
-        redirect, oversize).
+        redirect, oversize, undecodable).
         """
-        if origin_of(url) not in self.origins:
+        origin = origin_of(url)
+        if origin not in self.origins:
             raise ProtocolError("refused to call an origin that the configuration does not name")
         request = self.client.build_request(
             method, url, params=params, headers=headers, data=dict(data) if data is not None else None, json=json
         )
         try:
-            async with asyncio.timeout(TOTAL_SECONDS):
+            async with asyncio.timeout(TOTAL_SECONDS), self.slots.of(origin):
                 response = await self.client.send(request, stream=True, auth=auth)
                 try:
                     return await _read(response)
@@ -105,6 +119,8 @@ class Remote:
             raise RemoteUnavailable(
                 f"no answer within {TOTAL_SECONDS:.0f} s or connection lost: {type(e).__name__}"
             ) from e
+        except httpx.DecodingError as e:  # not a TransportError
+            raise ProtocolError("expected a body in the encoding that its header names") from e
 
     async def get(
         self, url: str, *, params: Mapping[str, str] | None = None, headers: Mapping[str, str] | None = None
@@ -136,7 +152,11 @@ def _seconds(value: str | None) -> float | None:
 
 
 class MsalHttp:
-    """The same rules for MSAL, which brings no asynchronous client: its HttpClient interface over a blocking one."""
+    """The same rules for MSAL, which brings no asynchronous client: its HttpClient interface over a blocking one.
+
+    What MSAL asks (Entra, the managed identity's endpoint) answers JSON; MSAL's own errors for 429, 5xx and anything
+    else are neither ours nor told apart, so they are raised here.
+    """
 
     def __init__(self, client: httpx.Client) -> None:
         self._client = client
@@ -174,8 +194,13 @@ class MsalHttp:
                         raise RemoteUnavailable(f"no whole answer within {TOTAL_SECONDS:.0f} s")
         except httpx.TransportError as e:
             raise RemoteUnavailable(f"no answer or connection lost: {type(e).__name__}") from e
+        except httpx.DecodingError as e:
+            raise ProtocolError("expected a body in the encoding that its header names") from e
+        _raise_for_unavailable(response)
         headers = [(k, v) for k, v in response.headers.items() if k not in ("content-encoding", "content-length")]
-        return httpx.Response(response.status_code, headers=headers, content=bytes(body))
+        answer = Response(response.status_code, response.headers, bytes(body))
+        answer.json_object()  # MSAL's ValueError for a proxy's HTML page looks like its word for an unknown tenant
+        return httpx.Response(response.status_code, headers=headers, content=answer.body)
 
 
 @dataclass(frozen=True)
@@ -184,10 +209,11 @@ class HttpClients:
 
     client: httpx.AsyncClient
     msal: MsalHttp
+    slots: Slots = field(default_factory=Slots)
 
     def to(self, origins: Iterable[str]) -> Remote:
         """Calls to these origins only. Raises `ProtocolError` where one is not a URL."""
-        return Remote(self.client, frozenset(origin_of(o) for o in origins))
+        return Remote(self.client, frozenset(origin_of(o) for o in origins), self.slots)
 
     async def aclose(self) -> None:
         await self.client.aclose()
@@ -203,7 +229,7 @@ def open_clients(
     context = ssl.create_default_context(cafile=ca_bundle or certifi.where())
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     timeout = httpx.Timeout(TOTAL_SECONDS, connect=CONNECT_SECONDS)
-    limits = httpx.Limits(max_connections=200, max_keepalive_connections=50, keepalive_expiry=30)
+    limits = httpx.Limits(max_connections=None, max_keepalive_connections=50, keepalive_expiry=30)  # see `Slots`
     headers = {"user-agent": "teams-ehr-connector"}
     return HttpClients(
         httpx.AsyncClient(

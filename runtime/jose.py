@@ -5,6 +5,7 @@ claims that every id_token must have (OpenID Connect Core section 3.1.3.7). Leav
 """
 
 import hmac
+import json
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
@@ -83,6 +84,10 @@ async def verified_claims(
         )
     except jwt.PyJWTError as e:
         raise TokenRefused(_REASONS.get(type(e), "invalid")) from None
+    try:
+        json.dumps(claims, ensure_ascii=False).encode()
+    except UnicodeEncodeError:  # JSON can name half a character, which can be neither hashed nor shown
+        raise TokenRefused("not-unicode") from None
     nonce = claims.get("nonce")
     if not isinstance(nonce, str) or not hmac.compare_digest(nonce.encode(), expected.nonce.encode()):
         raise TokenRefused("nonce")

@@ -27,8 +27,8 @@ async def jwks(request: Request) -> Response:
 
 
 async def published_keys(services: Services) -> list[dict[str, str]]:
-    """Each key once, in a stable order."""
-    keys: dict[str, dict[str, str]] = {}
+    """Each key once, in a stable order; two organisations' keys that share an id are both there."""
+    keys: dict[tuple[str, str], dict[str, str]] = {}
     for served in services.configuration.served:
         for method in _signing_clients(served.connection):
             secret = await services.vault.secret(method.key)
@@ -36,10 +36,10 @@ async def published_keys(services: Services) -> list[dict[str, str]]:
                 continue
             try:
                 for key in parse_client_keys(secret.strip(), method.algorithm):
-                    keys[key.key_id] = dict(key.public_jwk)
+                    keys[key.key_id, key.thumbprint] = dict(key.public_jwk)
             except ClientKeyInvalid:
                 log.warning("client key is malformed", connection=served.connection.id, code="client-key-invalid")
-    return [keys[key_id] for key_id in sorted(keys)]
+    return [keys[identity] for identity in sorted(keys)]
 
 
 def _signing_clients(connection: EhrConnection) -> list[PrivateKeyJwt]:

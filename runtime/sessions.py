@@ -1,7 +1,7 @@
 """Sessions after a launch: on the server, sealed; the browser holds 256 random bits, the database their hash.
 
-Owns the row and the cookie. Every launch makes a new session and ends the one that the browser had on the same side,
-so on a shared workstation a different EHR user never meets the previous one's.
+Owns the row and the cookie. Every launch ends the session that the browser had on the same side, also where it makes
+no new one, so on a shared workstation a different EHR user never meets the previous one's.
 """
 
 import hashlib

@@ -1,20 +1,23 @@
 """Key Vault by its REST API (7.4): secrets read by identity, cached; written only by init.
 
-Owns the cache: a secret is read again after five minutes, an absent one after ten seconds, and the last known value
-serves while the vault does not answer. Leaves out what secrets mean (`keys.py`, `ehr/client_authentication.py`).
+Owns the cache: a secret is read again after five minutes, an absent one after ten seconds. While the vault does not
+answer the last known value serves for an hour, asked for again every ten seconds; a vault that says no is no outage,
+and ends it. Leaves out what secrets mean (`keys.py`, `ehr/client_authentication.py`).
 """
 
 import asyncio
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from runtime.errors import ProtocolError, RemoteUnavailable, VaultUnavailable
+from runtime.errors import IdentityUnavailable, ProtocolError, RemoteUnavailable, VaultUnavailable
 from runtime.http import HttpClients, Remote, Response
 from runtime.managed_identity import VAULT_AUDIENCE, ManagedIdentity
 
 PRESENT_SECONDS = 300.0
 ABSENT_SECONDS = 10.0
+AGAIN_SECONDS = 10.0
+STALE_SECONDS = 3600.0
 _VERSION = {"api-version": "7.4"}
 
 
@@ -22,6 +25,7 @@ _VERSION = {"api-version": "7.4"}
 class _Cached:
     value: str | None
     until: float
+    read_at: float
 
 
 @dataclass
@@ -40,19 +44,24 @@ class Vault:
         return cls(url, http.to([url]), identity)
 
     async def secret(self, name: str) -> str | None:
-        """The current version's value, `None` where absent. Raises `VaultUnavailable`."""
+        """The current version's value, `None` where absent. Raises `VaultUnavailable`, `IdentityUnavailable`."""
         async with self._locks.setdefault(name, asyncio.Lock()):
             cached = self._cache.get(name)
             if cached and self.clock() < cached.until:
                 return cached.value
             try:
                 value = await self._read(name)
-            except VaultUnavailable:
-                if cached and cached.value is not None:
-                    return cached.value
+            except _Forbidden:
+                self._cache.pop(name, None)
                 raise
-            seconds = PRESENT_SECONDS if value is not None else ABSENT_SECONDS
-            self._cache[name] = _Cached(value, self.clock() + seconds)
+            except (VaultUnavailable, IdentityUnavailable):
+                now = self.clock()
+                if cached is None or cached.value is None or now >= cached.read_at + STALE_SECONDS:
+                    raise
+                self._cache[name] = replace(cached, until=now + AGAIN_SECONDS)
+                return cached.value
+            now, seconds = self.clock(), PRESENT_SECONDS if value is not None else ABSENT_SECONDS
+            self._cache[name] = _Cached(value, now + seconds, now)
             return value
 
     async def write(self, name: str, value: str) -> None:
@@ -87,8 +96,13 @@ class Vault:
             raise VaultUnavailable(f"the vault did not answer for {name}: {e}") from e
 
 
+class _Forbidden(VaultUnavailable):
+    """The vault answered, and this identity may not read."""
+
+
 def _refused(verb: str, name: str, response: Response) -> VaultUnavailable:
-    return VaultUnavailable(
+    kind = _Forbidden if response.status in (401, 403) else VaultUnavailable
+    return kind(
         f"expected to {verb} secret {name}, got {response.status}",
         "Check the identity's role assignment on the vault (Key Vault Secrets User).",
     )

@@ -45,22 +45,23 @@ class Provider:
         return page
 
     async def _sign_in(self, waiting: Page) -> Page:
-        """In a window of its own, as Entra refuses to be framed; then the waiting frame goes on by itself."""
+        """In a window of its own, as Entra refuses to be framed; then the waiting frame asks about both accounts."""
         page = await self.browser.submit(waiting, waiting.form("/identity/sign-in"))
         address = self.account.user_principal_name
         page = await self.browser.submit(page, page.form("/login", login=address), login=address)
         if "passwd" in page.forms[0].fields:
             page = await self.browser.submit(page, page.forms[0], login=address, passwd=self.account.password)
-        page = await self.browser.submit(page, page.form("/identity/link"), decision="link")
         if page.path != "/identity/done":
             raise PageUnexpected(f"expected the end of the sign-in, got {page.described}")
         deadline = time.monotonic() + LINKED_SECONDS
-        while (await self.browser.json(urljoin(waiting.url, "/identity/wait/state")))["state"] != "confirmed":
+        while (await self.browser.json(urljoin(waiting.url, "/identity/wait/state")))["state"] != "signed-in":
             if time.monotonic() > deadline:
-                raise PageUnexpected("the launching window was not told that the accounts are linked")
+                raise PageUnexpected("the launching window was not told who signed in")
             await asyncio.sleep(0.2)
+        page = await self.browser.open(urljoin(waiting.url, "/identity/wait"))
+        page = await self.browser.submit(page, page.form("/identity/link"), decision="link")
         self.signed_in_to_microsoft = True
-        return await self.browser.open(urljoin(waiting.url, "/identity/wait"))
+        return page
 
     @asynccontextmanager
     async def watching(self, page: Page) -> AsyncGenerator[Events]:

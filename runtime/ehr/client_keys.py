@@ -28,6 +28,7 @@ class ClientKey:
     """A private key with what is published of it."""
 
     key_id: str
+    thumbprint: str
     algorithm: str
     private: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
     public_jwk: Mapping[str, str]
@@ -62,9 +63,10 @@ def _parse(value: object, algorithm: str) -> ClientKey:
     if not fits:
         raise ClientKeyInvalid(f"expected a private JWK for {algorithm}: RSA of 2048 bits or more, or EC P-384")
     public = {name: str(jwk[name]) for name in PUBLIC_MEMBERS[kind]}
+    canonical = json.dumps(public, sort_keys=True, separators=(",", ":")).encode()
+    thumbprint = base64.urlsafe_b64encode(hashlib.sha256(canonical).digest()).rstrip(b"=").decode()
     key_id = jwk.get("kid")
     if not isinstance(key_id, str) or not key_id:
-        canonical = json.dumps(public, sort_keys=True, separators=(",", ":")).encode()
-        key_id = base64.urlsafe_b64encode(hashlib.sha256(canonical).digest()).rstrip(b"=").decode()
+        key_id = thumbprint
     published = public | {"kid": key_id, "alg": algorithm, "use": "sig"}
-    return ClientKey(key_id, algorithm, private, published)
+    return ClientKey(key_id, thumbprint, algorithm, private, published)

@@ -1,9 +1,11 @@
 """The one client of SMART servers: endpoints, code for tokens, verified id_tokens, backend tokens.
 
-Owns what is remembered between calls: endpoints for five minutes, issuers' keys, backend access tokens until shortly
-before they expire. Leaves out launches' rules (`launch/`) and what write-backs say (`writeback/`).
+Owns what is remembered between calls: endpoints for five minutes, a discovery that failed for five seconds (anybody
+can start a launch), issuers' keys, backend access tokens until shortly before they expire. Leaves out launches' rules
+(`launch/`) and what write-backs say (`writeback/`).
 """
 
+import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -14,13 +16,14 @@ import jwt
 from runtime.configuration import ehr_origins, expected_issuer
 from runtime.ehr.client_authentication import credentials_for
 from runtime.ehr.discovery import Endpoints, discover, key_set_of_issuer
-from runtime.errors import ConnectorError, ProtocolError
+from runtime.errors import ConnectorError, ProtocolError, RemoteUnavailable
 from runtime.http import HttpClients, Remote, Response
 from runtime.jose import Expected, KeySets, verified_claims
 from runtime.vault import Vault
 from schemas.stack_config import BackendClient, EhrConnection, LaunchClient
 
 ENDPOINTS_SECONDS = 300.0
+FAILURE_SECONDS = 5.0
 MAXIMUM_TOKEN_CHARACTERS = 64 * 1024
 _KNOWN_ERRORS = frozenset(
     {
@@ -52,19 +55,31 @@ class SmartClient:
     monotonic: Callable[[], float] = time.monotonic
     clock: Callable[[], float] = time.time
     _endpoints: dict[str, tuple[float, Endpoints]] = field(default_factory=dict[str, tuple[float, Endpoints]])
+    _failures: dict[str, tuple[float, type[ConnectorError], str]] = field(
+        default_factory=dict[str, tuple[float, type[ConnectorError], str]]
+    )
+    _locks: dict[str, asyncio.Lock] = field(default_factory=dict[str, asyncio.Lock])
     _backend: dict[str, tuple[float, str]] = field(default_factory=dict[str, tuple[float, str]])
 
     def __post_init__(self) -> None:
         self._keys = KeySets(self.monotonic)
 
     async def endpoints(self, connection: EhrConnection) -> Endpoints:
-        """Raises `ProtocolError`, `RemoteUnavailable`."""
-        known = self._endpoints.get(connection.id)
-        if known and self.monotonic() < known[0] + ENDPOINTS_SECONDS:
-            return known[1]
-        found = await discover(self._remote(connection), connection)
-        self._endpoints[connection.id] = (self.monotonic(), found)
-        return found
+        """One discovery at a time. Raises `ProtocolError`, `RemoteUnavailable`."""
+        async with self._locks.setdefault(connection.id, asyncio.Lock()):
+            known = self._endpoints.get(connection.id)
+            if known and self.monotonic() < known[0] + ENDPOINTS_SECONDS:
+                return known[1]
+            failed = self._failures.get(connection.id)
+            if failed and self.monotonic() < failed[0] + FAILURE_SECONDS:
+                raise failed[1](failed[2])
+            try:
+                found = await discover(self._remote(connection), connection)
+            except (ProtocolError, RemoteUnavailable) as e:
+                self._failures[connection.id] = (self.monotonic(), type(e), str(e))
+                raise
+            self._endpoints[connection.id] = (self.monotonic(), found)
+            return found
 
     async def exchange_code(
         self, connection: EhrConnection, client: LaunchClient, *, code: str, redirect_uri: str, verifier: str

@@ -1,7 +1,8 @@
 """The link between an EHR user (keyed hash) and a Microsoft account: one to one within a connection.
 
 Owns the table `ehr_user_link`. Its two unique keys decide between sign-ins that finish at once. A link is kept until
-it is taken away; nothing here replaces one.
+it is taken away; only one to an account of another tenant than the organisation's, which is good for nothing, is
+replaced.
 """
 
 from dataclasses import dataclass
@@ -30,15 +31,23 @@ async def linked_account(connection: Connection, ehr_user_hash: bytes) -> Accoun
 async def conflict(
     connection: Connection, ehr_user_hash: bytes, connection_id: str, account: Account
 ) -> Refusal | None:
-    """Why these two may not be linked, if anything stands against it."""
+    """Why these two may not be linked, if anything stands against it. `account` is of the organisation's tenant."""
     linked = await linked_account(connection, ehr_user_hash)
-    if linked is not None:
+    if linked is not None and linked.tenant_id == account.tenant_id:
         return None if linked == account else refusals.USER_TAKEN
     cursor = await connection.execute(
         "SELECT 1 FROM connector.ehr_user_link WHERE connection_id = %s AND tenant_id = %s AND object_id = %s",
         (connection_id, account.tenant_id, account.object_id),
     )
     return refusals.ACCOUNT_TAKEN if await cursor.fetchone() else None
+
+
+async def unlink_other_tenant(connection: Connection, ehr_user_hash: bytes, tenant_id: str) -> bool:
+    """Take a link away that the organisation's change of tenant left behind; whether there was one."""
+    cursor = await connection.execute(
+        "DELETE FROM connector.ehr_user_link WHERE ehr_user_hash = %s AND tenant_id <> %s", (ehr_user_hash, tenant_id)
+    )
+    return cursor.rowcount == 1
 
 
 async def link(connection: Connection, ehr_user_hash: bytes, connection_id: str, account: Account) -> Refusal | None:

@@ -2,10 +2,10 @@
 
 Two windows take part. The launching window, inside the EHR's frame, holds a partitioned cookie; the sign-in window is
 opened by it with a one-time ticket, carried in a form's body, never in a URL, and gets a cookie of its own: a frame's
-cookie is not visible there. The sign-in window learns and confirms who signed in; the link is made only when the
-launching window, by its cookie, takes the result.
+cookie is not visible there. So a ticket does not prove that both windows are one person's: the sign-in window only
+learns who signed in, and the launching window, by its own cookie, is shown both accounts and says whether to link.
 
-    waiting -> opened -> returned -> signed-in -> confirmed -> (row deleted: linked)
+    waiting -> opened -> returned -> signed-in -> (row deleted: linked by the launching window)
        ^_________|__________|____________|   refused, or a new ticket: from the beginning
 
 Owns the table `ticket`. How the EHR names its user is held sealed in the row, for as long as the row lives: twenty
@@ -32,11 +32,15 @@ SIGN_IN_COOKIE = "sign-in"
 
 @dataclass(frozen=True)
 class PendingSignIn:
-    """What the launch left: `launch` lacks the account; `ehr_user` is for the pages."""
+    """What the launch left: `launch` lacks the account; `ehr_user` is for the pages.
+
+    `has_ticket`: the ticket of the page is unused.
+    """
 
     key: bytes
     state: str
     refusal_code: str | None
+    has_ticket: bool
     launch: ProviderLaunch
     ehr_user: str
 
@@ -99,7 +103,7 @@ async def open_ticket(services: Services, ticket: str) -> tuple[PendingSignIn, s
         cursor = await connection.execute(
             "UPDATE connector.ticket SET ticket_hash = NULL, state = 'opened', sign_in_hash = %s,"
             " sealed_sign_in = NULL, refusal_code = NULL"
-            " WHERE ticket_hash = %s AND state <> 'confirmed' AND expires_at > now() RETURNING window_hash",
+            " WHERE ticket_hash = %s AND state <> 'signed-in' AND expires_at > now() RETURNING window_hash",
             (digest(cookie), digest(ticket)),
         )
         if await cursor.fetchone() is None:
@@ -130,23 +134,13 @@ async def keep_account(services: Services, found: PendingSignIn, signed_in: Sign
 
 
 async def signed_in_account(services: Services, found: PendingSignIn) -> SignedIn | None:
-    """Who signed in, while the confirmation is open and after it."""
+    """Who signed in, while the launching window is asked."""
     async with services.database.connection() as connection:
         cursor = await connection.execute(
-            "SELECT sealed_sign_in FROM connector.ticket WHERE window_hash = %s"
-            " AND state IN ('signed-in', 'confirmed')",
-            (found.key,),
+            "SELECT sealed_sign_in FROM connector.ticket WHERE window_hash = %s AND state = 'signed-in'", (found.key,)
         )
         row = await cursor.fetchone()
-    if not row or not row[0]:
-        return None
-    fields = _opened(services, found, row[0])
-    return SignedIn(Account(**fields["account"]), fields["name"], fields["address"])
-
-
-async def confirm(services: Services, found: PendingSignIn) -> bool:
-    """The person said that both accounts are theirs; once."""
-    return await _move(services, found, "signed-in", "confirmed")
+    return _signed_in(services, found, row[0]) if row and row[0] else None
 
 
 async def refuse(services: Services, found: PendingSignIn, refusal: Refusal | None) -> None:
@@ -154,21 +148,26 @@ async def refuse(services: Services, found: PendingSignIn, refusal: Refusal | No
     async with services.database.transaction() as connection:
         await connection.execute(
             "UPDATE connector.ticket SET state = 'waiting', refusal_code = %s, sealed_sign_in = NULL,"
-            " sign_in_hash = NULL WHERE window_hash = %s AND state <> 'confirmed'",
+            " sign_in_hash = NULL WHERE window_hash = %s",
             (refusal.code if refusal else None, found.key),
         )
 
 
-async def finish(services: Services, found: PendingSignIn) -> bool:
-    """The launching window takes the result: the row is gone. False where it was not there to take."""
+async def finish(services: Services, found: PendingSignIn) -> SignedIn | None:
+    """The launching window takes the result, once: the row is gone."""
     async with services.database.transaction() as connection:
         cursor = await connection.execute(
-            "DELETE FROM connector.ticket WHERE window_hash = %s AND state = 'confirmed'", (found.key,)
+            "DELETE FROM connector.ticket WHERE window_hash = %s AND state = 'signed-in' RETURNING sealed_sign_in",
+            (found.key,),
         )
-        return cursor.rowcount == 1
+        row = await cursor.fetchone()
+    return _signed_in(services, found, row[0]) if row and row[0] else None
 
 
-_ROW = "SELECT window_hash, state, refusal_code, sealed FROM connector.ticket WHERE expires_at > now() AND "
+_ROW = (
+    "SELECT window_hash, state, refusal_code, ticket_hash IS NOT NULL, sealed"
+    " FROM connector.ticket WHERE expires_at > now() AND "
+)
 _BY_WINDOW = (_ROW + "window_hash = %s").encode()
 _BY_SIGN_IN = (_ROW + "sign_in_hash = %s").encode()
 
@@ -181,9 +180,9 @@ async def _one(services: Services, query: bytes, cookie: str | None) -> PendingS
     if row is None:
         return None
     key = bytes(row[0])
-    kept = json.loads(services.seal.open(bytes(row[3]), b"ticket:" + key))
+    kept = json.loads(services.seal.open(bytes(row[4]), b"ticket:" + key))
     fields = kept["launch"] | {"ehr_user_hash": bytes.fromhex(kept["launch"]["ehr_user_hash"])}
-    return PendingSignIn(key, row[1], row[2], ProviderLaunch(**fields), kept["ehr_user"])
+    return PendingSignIn(key, row[1], row[2], row[3], ProviderLaunch(**fields), kept["ehr_user"])
 
 
 async def _keep(services: Services, found: PendingSignIn, before: str, after: str, value: dict[str, Any]) -> bool:
@@ -196,12 +195,9 @@ async def _keep(services: Services, found: PendingSignIn, before: str, after: st
         return cursor.rowcount == 1
 
 
-async def _move(services: Services, found: PendingSignIn, before: str, after: str) -> bool:
-    async with services.database.transaction() as connection:
-        cursor = await connection.execute(
-            "UPDATE connector.ticket SET state = %s WHERE window_hash = %s AND state = %s", (after, found.key, before)
-        )
-        return cursor.rowcount == 1
+def _signed_in(services: Services, found: PendingSignIn, sealed: bytes) -> SignedIn:
+    fields = _opened(services, found, sealed)
+    return SignedIn(Account(**fields["account"]), fields["name"], fields["address"])
 
 
 def _opened(services: Services, found: PendingSignIn, sealed: bytes) -> dict[str, Any]:

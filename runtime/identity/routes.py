@@ -1,8 +1,8 @@
-"""The pages of a first sign-in: the launching window waits, the sign-in window goes to Entra and back.
+"""The pages of a first sign-in: the launching window waits and links, the sign-in window goes to Entra and back.
 
-`/identity/wait` and `/identity/wait/state` belong to the launching window (in the EHR's frame); `/identity/sign-in`,
-`/callback`, `/link` and `/done` to the sign-in window (top level: Entra refuses to be framed). `pending.py` draws how
-the two are bound.
+`/identity/wait`, `/identity/wait/state` and `/identity/link` belong to the launching window (in the EHR's frame);
+`/identity/sign-in`, `/callback` and `/done` to the sign-in window (top level: Entra refuses to be framed). `pending.py`
+draws how the two are bound.
 """
 
 import hashlib
@@ -19,7 +19,7 @@ from runtime.configuration import Served
 from runtime.cookies import cookie_name, drop_cookie, read_cookie, set_cookie
 from runtime.errors import Refusal
 from runtime.identity import entra, pending, refusals
-from runtime.identity.links import conflict, link
+from runtime.identity.links import conflict, link, unlink_other_tenant
 from runtime.identity.pending import PendingSignIn, SignedIn
 from runtime.launch.arrival import enter_as_provider
 from runtime.launch.model import ProviderLaunch
@@ -37,7 +37,6 @@ def routes() -> list[BaseRoute]:
         Route("/identity/sign-in", sign_in_elsewhere),
         Route("/identity/sign-in", sign_in, methods=["POST"]),
         Route("/identity/callback", callback),
-        Route("/identity/link", ask),
         Route("/identity/link", answer, methods=["POST"]),
         Route("/identity/done", done),
     ]
@@ -47,14 +46,24 @@ def routes() -> list[BaseRoute]:
 
 
 async def wait(request: Request) -> Response:
-    """The page with the sign-in button; once confirmed, on to the visit."""
+    """The page with the sign-in button; once somebody signed in, the one that names both accounts."""
     services = services_of(request)
-    found = await pending.of_window(services, _cookie(request, pending.WINDOW_COOKIE))
+    cookie = _cookie(request, pending.WINDOW_COOKIE)
+    found = await pending.of_window(services, cookie)
     served = _served(services, found)
-    if found is None or served is None:
+    if cookie is None or found is None or served is None:
         return refusal_page(refusals.SIGN_IN_EXPIRED)
-    if found.state == "confirmed":
-        return await _take(services, request, found, served)
+    signed_in = await pending.signed_in_account(services, found)
+    if signed_in:
+        return page(
+            "identity_link.html",
+            frame_of=served.connection,
+            organization=served.organization.name,
+            ehr_user=found.ehr_user,
+            account_name=signed_in.name or "Microsoft account",
+            account_address=signed_in.address,
+            confirmation=confirmation(cookie, signed_in),
+        )
     return page(
         "identity_wait.html",
         frame_of=served.connection,
@@ -67,18 +76,34 @@ async def wait(request: Request) -> Response:
 
 
 async def wait_state(request: Request) -> Response:
-    """What the waiting page asks for: `waiting` (with the code of the last refusal, if any), `confirmed` or `gone`."""
+    """What the waiting page asks for: it stays while it is `waiting` with the refusal that it shows.
+
+    Else it loads again: `ticket-used` (for a new one, as the sign-in window may have been closed), `signed-in`, `gone`.
+    """
     found = await pending.of_window(services_of(request), _cookie(request, pending.WINDOW_COOKIE))
     if found is None:
         return JSONResponse({"state": "gone"})
-    if found.state == "confirmed":
-        return JSONResponse({"state": "confirmed"})
-    return JSONResponse({"state": "waiting", "refusal": found.refusal_code})
+    if found.state == "signed-in":
+        return JSONResponse({"state": "signed-in"})
+    return JSONResponse({"state": "waiting" if found.has_ticket else "ticket-used", "refusal": found.refusal_code})
 
 
-async def _take(services: Services, request: Request, found: PendingSignIn, served: Served) -> Response:
-    signed_in = await pending.signed_in_account(services, found)
-    if signed_in is None or not await pending.finish(services, found):
+async def answer(request: Request) -> Response:
+    """Yes or no, from the page that named both accounts: only here is anything linked."""
+    services = services_of(request)
+    cookie = _cookie(request, pending.WINDOW_COOKIE)
+    found = await pending.of_window(services, cookie)
+    served = _served(services, found)
+    signed_in = await pending.signed_in_account(services, found) if found else None
+    if cookie is None or found is None or served is None or signed_in is None:
+        return refusal_page(refusals.SIGN_IN_EXPIRED, frame_of=served.connection if served else None)
+    form = await _form(request)
+    if not hmac.compare_digest(form.get("confirmation", "").encode(), confirmation(cookie, signed_in).encode()):
+        return refusal_page(refusals.CONFIRMATION_WRONG, frame_of=served.connection)
+    if form.get("decision") != "link":
+        await pending.refuse(services, found, None)
+        return RedirectResponse("/identity/wait", 303)
+    if await pending.finish(services, found) != signed_in:
         return refusal_page(refusals.SIGN_IN_EXPIRED, frame_of=served.connection)
     entered = await _link(services, found, signed_in) or await enter_as_provider(
         services, request, _completed(found.launch, signed_in)
@@ -93,20 +118,28 @@ async def _take(services: Services, request: Request, found: PendingSignIn, serv
 async def _link(services: Services, found: PendingSignIn, signed_in: SignedIn) -> Refusal | None:
     launch = found.launch
     async with services.database.transaction() as connection:
+        if await unlink_other_tenant(connection, launch.ehr_user_hash, signed_in.account.tenant_id):
+            await services.audit.record(connection, _row(Action.UNLINKED, launch, "other-tenant"))
         refusal = await link(connection, launch.ehr_user_hash, launch.connection_id, signed_in.account)
         action = Action.LINK_REFUSED if refusal else Action.LINKED
-        detail = refusal.code if refusal else None
-        await services.audit.record(
-            connection,
-            AuditRow(action, launch.organization_id, launch.connection_id, launch.ehr_user_hash, None, detail),
-        )
+        await services.audit.record(connection, _row(action, launch, refusal.code if refusal else None))
     return refusal
+
+
+def _row(action: Action, launch: ProviderLaunch, detail: str | None = None) -> AuditRow:
+    return AuditRow(action, launch.organization_id, launch.connection_id, launch.ehr_user_hash, detail=detail)
 
 
 def _completed(launch: ProviderLaunch, signed_in: SignedIn) -> ProviderLaunch:
     from dataclasses import replace
 
     return replace(launch, tenant_id=signed_in.account.tenant_id, object_id=signed_in.account.object_id)
+
+
+def confirmation(cookie: str, shown: SignedIn) -> str:
+    """What the confirmation's form carries: known only to a page of this window that showed this very account."""
+    account = shown.account
+    return hashlib.sha256(f"confirmation/2:{cookie}:{account.tenant_id}:{account.object_id}".encode()).hexdigest()
 
 
 # --- the sign-in window -----------------------------------------------------------------------------------------
@@ -153,58 +186,20 @@ async def callback(request: Request) -> Response:
         return await _refused(services, found, signed_in)
     launch = found.launch
     async with services.database.transaction() as connection:
+        await services.audit.record(connection, _row(Action.SIGNED_IN, launch))
         stands = await conflict(connection, launch.ehr_user_hash, launch.connection_id, signed_in.account)
     if stands:
         return await _refused(services, found, stands)
     if not await pending.keep_account(services, found, signed_in):
         return refusal_page(refusals.STATE_MISMATCH)
-    return RedirectResponse("/identity/link", 303)
-
-
-async def ask(request: Request) -> Response:
-    """The page that names both accounts."""
-    services = services_of(request)
-    cookie = _cookie(request, pending.SIGN_IN_COOKIE)
-    found = await pending.of_sign_in(services, cookie, "signed-in")
-    served = _served(services, found)
-    signed_in = await pending.signed_in_account(services, found) if found else None
-    if cookie is None or found is None or served is None or signed_in is None:
-        return refusal_page(refusals.SIGN_IN_EXPIRED)
-    return page(
-        "identity_link.html",
-        organization=served.organization.name,
-        ehr_user=found.ehr_user,
-        account_name=signed_in.name or "Microsoft account",
-        account_address=signed_in.address,
-        confirmation=confirmation(cookie),
-    )
-
-
-async def answer(request: Request) -> Response:
-    """Yes or no."""
-    services = services_of(request)
-    cookie = _cookie(request, pending.SIGN_IN_COOKIE)
-    found = await pending.of_sign_in(services, cookie, "signed-in")
-    if cookie is None or found is None:
-        return refusal_page(refusals.SIGN_IN_EXPIRED)
-    form = await _form(request)
-    if not hmac.compare_digest(form.get("confirmation", "").encode(), confirmation(cookie).encode()):
-        return refusal_page(refusals.CONFIRMATION_WRONG)
-    linked = form.get("decision") == "link" and await pending.confirm(services, found)
-    if not linked:
-        await pending.refuse(services, found, None)
-    response = RedirectResponse("/identity/done?linked=" + ("yes" if linked else "no"), 303)
+    response = RedirectResponse("/identity/done", 303)
     drop_cookie(response, cookie_name(services.settings, pending.SIGN_IN_COOKIE))
     return response
 
 
-async def done(request: Request) -> Response:
-    return page("identity_done.html", linked=request.query_params.get("linked") == "yes")
-
-
-def confirmation(cookie: str) -> str:
-    """What the confirmation's form carries: known to the page, not to other sites that could send the form."""
-    return hashlib.sha256(b"confirmation/1:" + cookie.encode()).hexdigest()
+async def done(_: Request) -> Response:
+    """Whoever signed in here learns nothing about the launching window."""
+    return page("identity_done.html")
 
 
 def from_our_page(request: Request) -> bool:
@@ -223,17 +218,7 @@ async def _refused(services: Services, found: PendingSignIn, refusal: Refusal) -
     _log_refused(found, refusal)
     await pending.refuse(services, found, refusal)
     async with services.database.transaction() as connection:
-        launch = found.launch
-        await services.audit.record(
-            connection,
-            AuditRow(
-                Action.LINK_REFUSED,
-                launch.organization_id,
-                launch.connection_id,
-                launch.ehr_user_hash,
-                detail=refusal.code,
-            ),
-        )
+        await services.audit.record(connection, _row(Action.LINK_REFUSED, found.launch, refusal.code))
     response = refusal_page(refusal)
     drop_cookie(response, cookie_name(services.settings, pending.SIGN_IN_COOKIE))
     return response

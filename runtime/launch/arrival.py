@@ -11,12 +11,13 @@ from starlette.responses import RedirectResponse, Response
 from runtime.audit import Action, AuditRow
 from runtime.bootstrap import Services
 from runtime.configuration import expected_issuer
+from runtime.cookies import cookie_name, drop_cookie
 from runtime.errors import Refusal
 from runtime.identity.links import linked_account
 from runtime.identity.pending import begin_sign_in
 from runtime.launch.flow import Arrival, client_of
 from runtime.launch.model import Party, PatientLaunch, ProviderLaunch, VisitSession
-from runtime.sessions import start_session
+from runtime.sessions import end_session, start_session
 
 
 def ehr_user_hash(key: bytes, connection_id: str, issuer: str, subject: str) -> bytes:
@@ -26,7 +27,11 @@ def ehr_user_hash(key: bytes, connection_id: str, issuer: str, subject: str) -> 
 
 
 async def enter(services: Services, request: Request, arrival: Arrival) -> Response | Refusal:
-    """Go on to the visit, or to the sign-in. Raises `Unavailable`."""
+    """Go on to the visit, or to the sign-in. Raises `Unavailable`.
+
+    Whoever was here before on this side is out from now on, wherever this launch ends: the workstation may be shared.
+    """
+    await end_session(request, arrival.party)
     if arrival.party is Party.PATIENT:
         return await _patient(services, request, arrival)
     connection = arrival.served.connection
@@ -48,7 +53,9 @@ async def enter(services: Services, request: Request, arrival: Arrival) -> Respo
         object_id=account.object_id if account else "",
     )
     if account is None or account.tenant_id != arrival.served.organization.tenant_id:
-        return await begin_sign_in(services, launch, arrival.person.display)
+        response = await begin_sign_in(services, launch, arrival.person.display)
+        drop_cookie(response, cookie_name(services.settings, Party.PROVIDER))
+        return response
     return await enter_as_provider(services, request, launch)
 
 

@@ -39,7 +39,7 @@ async def launch(request: Request) -> Response:
         return _refused_nowhere(party)
     departure = await flow.depart(services, served, party, _query(request))
     if isinstance(departure, Refusal):
-        return await refused(services, served, party, departure)
+        return refused(served, party, departure)
     response = RedirectResponse(departure.url, 302)
     set_cookie(response, _cookie(services, departure.state), departure.cookie, pending.STATE_SECONDS)
     return response
@@ -55,30 +55,39 @@ async def callback(request: Request) -> Response:
     arrival = await flow.arrive(services, served, party, query, read_cookie(request, name))
     entered = arrival if isinstance(arrival, Refusal) else await enter(services, request, arrival)
     if isinstance(entered, Refusal):
-        return await refused(services, served, party, entered)
+        if entered.code != refusals.STATE_UNKNOWN.code:
+            await _record(services, served, entered)
+        return refused(served, party, entered)
     log.info("launched", organization=served.organization.id, connection=served.connection.id, party=party.value)
     drop_cookie(entered, name)
     return entered
 
 
-async def refused(services: Services, served: Served, party: Party, refusal: Refusal) -> Response:
-    """The error page, a log line and an audit row; the page does not wait for a database that is away."""
-    organization, connection = served.organization.id, served.connection.id
+def refused(served: Served, party: Party, refusal: Refusal) -> Response:
+    """The error page and a log line."""
     log.warning(
         "launch refused",
-        organization=organization,
-        connection=connection,
+        organization=served.organization.id,
+        connection=served.connection.id,
         party=party.value,
         code=refusal.code,
         reason=refusal.reason or None,
     )
+    return refusal_page(refusal, frame_of=served.connection)
+
+
+async def _record(services: Services, served: Served, refusal: Refusal) -> None:
+    """An audit row, of a launch that we began: what anybody can send is only logged, as audit rows stay for years.
+
+    The page does not wait for a database that is away.
+    """
+    organization, connection = served.organization.id, served.connection.id
     try:
         async with services.database.transaction() as database:
             row = AuditRow(Action.LAUNCH_REFUSED, organization, connection, detail=refusal.code)
             await services.audit.record(database, row)
     except DatabaseUnavailable:
         log.error("audit row not written", connection=connection, code=refusal.code)
-    return refusal_page(refusal, frame_of=served.connection)
 
 
 def _refused_nowhere(party: Party) -> Response:

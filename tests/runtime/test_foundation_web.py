@@ -15,7 +15,7 @@ from runtime.errors import StartRefused, VaultUnavailable
 from runtime.health import unready_connections
 from runtime.keys import NAMES
 from runtime.logs import configure_logs
-from runtime.vault import ABSENT_SECONDS, PRESENT_SECONDS
+from runtime.vault import ABSENT_SECONDS, AGAIN_SECONDS, PRESENT_SECONDS, STALE_SECONDS
 from schemas.configuration_document import pack
 from schemas.vocabulary import ClientRole
 from tests.support.connector import (
@@ -72,7 +72,7 @@ async def test_every_response_carries_the_security_headers(connector: Connector,
     headers = (await connector.browser().get(page)).headers
     assert headers["strict-transport-security"].startswith("max-age=63072000")
     assert headers["x-content-type-options"] == "nosniff"
-    assert headers["referrer-policy"] == "no-referrer"
+    assert headers["referrer-policy"] == "same-origin", "else our own forms send no origin"
     assert headers["content-security-policy"].startswith("default-src 'none'")
     assert headers["permissions-policy"].startswith("camera=(), microphone=()")
     assert "server" not in headers
@@ -168,6 +168,17 @@ async def test_the_key_set_holds_public_members_of_each_key_once(place: Place) -
         assert set(key) == {"kty", "n", "e", "kid", "alg", "use"}
 
 
+async def test_two_organisations_keys_of_one_id_are_both_published(place: Place) -> None:
+    vault = FakeVault({"one": private_jwk("1")[0], "two": private_jwk("1")[0]})
+    other = organization("prairie", "https://ehr.other.invalid/api/FHIR/R4", authentication=keyed("two"))
+    async with running_connector(place, organization(authentication=keyed("one")), other, vault=vault) as connector:
+        keys = (await connector.browser().get("/.well-known/jwks.json")).json()["keys"]
+        assert [k["kid"] for k in keys] == ["1", "1"]
+        assert {k["n"] for k in keys} == {
+            json.loads(secret)["n"] for secret in (vault.secrets["one"], vault.secrets["two"])
+        }
+
+
 async def test_a_malformed_key_takes_nothing_with_it(place: Place) -> None:
     secret, _ = private_jwk("good")
     vault = FakeVault({"good": secret, "bad": "not a key"})
@@ -205,6 +216,41 @@ async def test_a_secret_is_read_again_after_five_minutes_and_an_absent_one_after
         assert await vault.secret("late") == "2", "the last known value serves while the vault is away"
         with pytest.raises(VaultUnavailable):
             await vault.secret("never-read")
+
+
+async def test_a_vault_that_is_away_is_asked_now_and_then_and_not_forever_believed(place: Place) -> None:
+    async with running_connector(place) as connector:
+        vault, now = connector.services.vault, [0.0]
+        vault.clock = lambda: now[0]
+        connector.vault.secrets["late"] = "1"
+        assert await vault.secret("late") == "1"
+        connector.vault.down = True
+        now[0] += PRESENT_SECONDS
+        calls = connector.vault.calls
+        assert [await vault.secret("late") for _ in range(5)] == ["1"] * 5
+        assert connector.vault.calls == calls + 1, "each call to a vault that hangs takes ten seconds"
+        now[0] += AGAIN_SECONDS
+        connector.vault.down, connector.vault.secrets["late"] = False, "2"
+        assert await vault.secret("late") == "2"
+        connector.vault.down = True
+        now[0] += STALE_SECONDS
+        with pytest.raises(VaultUnavailable):
+            await vault.secret("late")
+
+
+async def test_a_secret_that_we_may_no_longer_read_is_not_used(place: Place) -> None:
+    async with running_connector(place) as connector:
+        vault, now = connector.services.vault, [0.0]
+        vault.clock = lambda: now[0]
+        connector.vault.secrets["late"] = "1"
+        assert await vault.secret("late") == "1"
+        connector.vault.forbids = True
+        now[0] += PRESENT_SECONDS
+        with pytest.raises(VaultUnavailable):
+            await vault.secret("late")
+        connector.vault.forbids, connector.vault.down = False, True
+        with pytest.raises(VaultUnavailable):
+            await vault.secret("late")
 
 
 async def test_a_connection_that_gets_its_credential_is_ready_without_a_restart(place: Place) -> None:

@@ -5,15 +5,17 @@ import re
 from collections.abc import AsyncGenerator
 from uuid import UUID
 
+import httpx
 import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from runtime.identity.pending import of_window
 from runtime.launch.model import Party
-from tests.support.connector import ENTRA_URL, PUBLIC_URL, Browser, location_of
+from tests.support.connector import ENTRA_URL, PUBLIC_URL, TENANT, Browser, handler, location_of
 from tests.support.launching import Connector, Place, code_of, running_connector
 from tests.support.microsoft import AMARA, AMARA_PASSWORD, AMARA_UPN, BEN_PASSWORD, BEN_UPN
-from tests.support.smart_server import SmartServer, organization
+from tests.support.smart_server import ORIGIN, SmartServer, organization
 
 pytestmark = [pytest.mark.anyio, pytest.mark.filterwarnings("ignore:response_mode")]
 
@@ -61,23 +63,22 @@ async def test_the_sign_in_always_shows_the_account_picker(connector: Connector)
 async def test_the_confirmation_names_both_accounts_and_nothing_is_linked_before_it(connector: Connector) -> None:
     browser = await launched(connector, name="Dr. Amara Okafor (EHR)")
     window, callback = await connector.sign_in(browser, *BEN_LOGIN)
-    assert location_of(callback)[0] == "/identity/link"
-    page = (await window.get("/identity/link")).text
-    assert "Dr. Amara Okafor (EHR)" in page
-    assert BEN_UPN in page
-    assert (await browser.get("/identity/wait/state")).json() == {"state": "waiting", "refusal": None}
-    assert (await browser.get("/identity/wait")).status_code == 200
+    assert location_of(callback)[0] == "/identity/done"
+    assert "Okafor" not in (await window.get("/identity/done")).text, "the sign-in window may be somebody else's"
+    assert (await browser.get("/identity/wait/state")).json() == {"state": "signed-in"}
+    page = await browser.get("/identity/wait")
+    assert "Dr. Amara Okafor (EHR)" in page.text
+    assert BEN_UPN in page.text
+    assert f"frame-ancestors {ORIGIN}" in page.headers["content-security-policy"]
     assert connector.rows("ehr_user_link") == []
 
 
-async def test_the_launching_window_goes_on_by_itself_once_the_person_confirmed(connector: Connector) -> None:
+async def test_the_launching_window_goes_on_to_the_visit_once_the_person_confirmed(connector: Connector) -> None:
     browser = await launched(connector)
-    window, _ = await connector.sign_in(browser, *AMARA_LOGIN)
-    assert location_of(await connector.confirm(window)) == ("/identity/done", {"linked": "yes"})
-    assert (await browser.get("/identity/wait/state")).json() == {"state": "confirmed"}
-    assert connector.rows("ehr_user_link") == [], "the launching window takes the result"
-    assert location_of(await browser.get("/identity/wait"))[0] == "/visit/provider"
+    await connector.sign_in(browser, *AMARA_LOGIN)
+    assert location_of(await connector.confirm(browser))[0] == "/visit/provider"
     assert connector.rows("ticket") == []
+    assert not [name for name in browser.cookies if name.endswith("-identity")]
 
 
 async def test_neither_name_is_kept_in_clear(connector: Connector) -> None:
@@ -93,20 +94,31 @@ async def test_neither_name_is_kept_in_clear(connector: Connector) -> None:
 
 async def test_who_says_no_is_not_linked_and_may_try_again(connector: Connector) -> None:
     browser = await launched(connector)
-    window, _ = await connector.sign_in(browser, *BEN_LOGIN)
-    assert location_of(await connector.confirm(window, "refuse")) == ("/identity/done", {"linked": "no"})
-    assert (await browser.get("/identity/wait")).status_code == 200
+    await connector.sign_in(browser, *BEN_LOGIN)
+    assert location_of(await connector.confirm(browser, "refuse"))[0] == "/identity/wait"
     assert connector.rows("ehr_user_link") == []
     assert location_of(await connector.link(browser, *AMARA_LOGIN))[0] == "/visit/provider"
 
 
 async def test_a_decision_without_the_confirmations_own_value_is_refused(connector: Connector) -> None:
     browser = await launched(connector)
-    window, _ = await connector.sign_in(browser, *BEN_LOGIN)
+    await connector.sign_in(browser, *BEN_LOGIN)
     for confirmation in ("", "0" * 64):
-        answer = await window.post("/identity/link", {"confirmation": confirmation, "decision": "link"})
+        answer = await browser.post("/identity/link", {"confirmation": confirmation, "decision": "link"})
         assert code_of(answer) == "link-confirmation-wrong"
-    assert (await browser.get("/identity/wait/state")).json() == {"state": "waiting", "refusal": None}
+    assert (await browser.get("/identity/wait/state")).json() == {"state": "signed-in"}
+    assert connector.rows("ehr_user_link") == []
+
+
+async def test_a_confirmation_holds_for_the_account_that_the_page_named(connector: Connector) -> None:
+    browser = await launched(connector)
+    await connector.sign_in(browser, *AMARA_LOGIN)
+    shown = await connector.confirmation(browser)
+    await connector.confirm(browser, "refuse")
+    await connector.sign_in(browser, *BEN_LOGIN)
+    answer = await browser.post("/identity/link", {"confirmation": shown, "decision": "link"})
+    assert code_of(answer) == "link-confirmation-wrong"
+    assert connector.rows("ehr_user_link") == []
 
 
 async def test_an_account_linked_to_another_ehr_user_is_refused(connector: Connector) -> None:
@@ -126,9 +138,8 @@ async def test_an_account_linked_to_another_ehr_user_is_refused(connector: Conne
 async def test_of_two_ehr_users_who_confirm_one_account_at_once_one_is_linked(connector: Connector) -> None:
     browsers = [await launched(connector, "U-1"), await launched(connector, "U-2", "launch-2")]
     for browser in browsers:
-        window, _ = await connector.sign_in(browser, *AMARA_LOGIN)
-        await connector.confirm(window)
-    first, second = await asyncio.gather(*(b.get("/identity/wait") for b in browsers))
+        await connector.sign_in(browser, *AMARA_LOGIN)
+    first, second = await asyncio.gather(*(connector.confirm(b) for b in browsers))
     assert sorted([first.status_code, second.status_code]) == [303, 409]
     refused = first if first.status_code == 409 else second
     assert code_of(refused) == "link-account-taken"
@@ -136,12 +147,23 @@ async def test_of_two_ehr_users_who_confirm_one_account_at_once_one_is_linked(co
 
 async def test_an_ehr_user_linked_to_another_account_meanwhile_is_refused(connector: Connector) -> None:
     first, second = await launched(connector), await launched(connector, launch="launch-2")
-    window, _ = await connector.sign_in(second, *BEN_LOGIN)
-    await connector.confirm(window)
+    await connector.sign_in(second, *BEN_LOGIN)
     await connector.link(first, *AMARA_LOGIN)
-    refused = await second.get("/identity/wait")
+    refused = await connector.confirm(second)
     assert (refused.status_code, code_of(refused)) == (409, "link-user-taken")
     assert [str(row[3]) for row in connector.rows("ehr_user_link")] == [AMARA]
+
+
+async def test_another_ehr_users_launch_ends_the_session_even_before_they_signed_in(connector: Connector) -> None:
+    browser = await launched(connector, "U-1")
+    await connector.link(browser, *AMARA_LOGIN)
+    before = dict(browser.cookies)
+    connector.ehr.claims = {"sub": "U-2"}
+    assert location_of(await connector.launch(browser, launch="launch-2"))[0] == "/identity/wait"
+    assert not [name for name in browser.cookies if name.endswith("-provider")]
+    assert connector.rows("session") == []
+    browser.cookies.update(before)
+    assert (await browser.get("/visit/provider")).status_code in (401, 403)
 
 
 async def test_another_ehr_user_in_the_same_browser_gets_a_new_session(connector: Connector) -> None:
@@ -160,6 +182,41 @@ async def test_another_ehr_user_in_the_same_browser_gets_a_new_session(connector
 
 
 # --- the ticket and the windows ---------------------------------------------------------------------------------
+
+
+async def test_whoever_signs_in_with_somebody_elses_ticket_links_nothing(connector: Connector) -> None:
+    """A frame's cookie is not seen by the sign-in window, so a stolen ticket opens one: it must not be enough."""
+    victim, thief = await launched(connector), connector.browser()
+    to_entra = await connector.to_entra(thief, await connector.ticket(victim))
+    await thief.get(await connector.at_entra(to_entra, *BEN_LOGIN))
+    for confirmation in ("", "0" * 64):
+        answer = await thief.post("/identity/link", {"confirmation": confirmation, "decision": "link"})
+        assert code_of(answer) == "sign-in-expired"
+    for _ in range(2):  # the page reloads by itself
+        asked = await victim.get("/identity/wait")
+        assert asked.status_code == 200
+        assert BEN_UPN in asked.text
+    assert connector.rows("ehr_user_link") == []
+    await connector.confirm(victim, "refuse")
+    assert location_of(await connector.link(victim, *AMARA_LOGIN))[0] == "/visit/provider"
+
+
+async def test_a_sign_in_window_that_was_closed_leaves_a_page_that_works(connector: Connector) -> None:
+    browser = await launched(connector)
+    await connector.to_entra(browser.window(PUBLIC_URL), await connector.ticket(browser))
+    assert (await browser.get("/identity/wait/state")).json() == {"state": "ticket-used", "refusal": None}
+    again = await connector.ticket(browser)
+    assert (await browser.get("/identity/wait/state")).json() == {"state": "waiting", "refusal": None}
+    assert (await connector.to_entra(browser.window(PUBLIC_URL), again)).status_code == 303
+
+
+async def test_a_new_page_does_not_disturb_the_sign_in_window_that_is_open(connector: Connector) -> None:
+    browser = await launched(connector)
+    window = browser.window(PUBLIC_URL)
+    back = await connector.at_entra(await connector.to_entra(window, await connector.ticket(browser)), *AMARA_LOGIN)
+    await connector.ticket(browser)
+    assert location_of(await window.get(back))[0] == "/identity/done"
+    assert location_of(await connector.confirm(browser))[0] == "/visit/provider"
 
 
 async def test_a_ticket_opened_as_a_link_in_another_browser_is_refused(connector: Connector) -> None:
@@ -243,9 +300,10 @@ async def test_entras_answer_is_heard_once(connector: Connector) -> None:
 async def test_a_strangers_launching_window_cannot_take_the_result(connector: Connector) -> None:
     browser = await launched(connector)
     window, _ = await connector.sign_in(browser, *AMARA_LOGIN)
-    await connector.confirm(window)
+    data = {"confirmation": await connector.confirmation(browser), "decision": "link"}
     for stranger in (connector.browser(), window):
         assert code_of(await stranger.get("/identity/wait")) == "sign-in-expired"
+        assert code_of(await stranger.post("/identity/link", data)) == "sign-in-expired"
         assert (await stranger.get("/identity/wait/state")).json() == {"state": "gone"}
     assert connector.rows("ehr_user_link") == []
 
@@ -315,7 +373,26 @@ async def test_the_tenant_asked_is_the_organisations(place: Place) -> None:
         to_entra = await connector.to_entra(browser.window(PUBLIC_URL), await connector.ticket(browser))
         assert "/1a1a1a1a-0000-4000-8000-000000000002/" in location_of(to_entra)[0]
         back = await connector.at_entra(to_entra, *CHLOE)
-        assert location_of(await browser.window(PUBLIC_URL).get(back))[0] == "/identity/link"
+        assert location_of(await browser.window(PUBLIC_URL).get(back))[0] == "/identity/done"
+
+
+async def test_after_the_organisation_changed_its_tenant_providers_link_their_new_account(place: Place) -> None:
+    moved = organization("lakeside", tenant_id="1a1a1a1a-0000-4000-8000-000000000002")
+    async with running_connector(place, moved) as connector:
+        browser = await launched(connector)
+        user = await of_window(connector.services, next(v for k, v in browser.cookies.items() if "identity" in k))
+        assert user
+        with connector.postgres.administrator(connector.database) as database:
+            database.execute(
+                "INSERT INTO connector.ehr_user_link (ehr_user_hash, connection_id, tenant_id, object_id)"
+                " VALUES (%s, 'lakeside-test', %s, %s)",
+                (user.launch.ehr_user_hash, TENANT, AMARA),
+            )
+        assert location_of(await connector.link(browser, *CHLOE))[0] == "/visit/provider"
+        assert [str(row[2]) for row in connector.rows("ehr_user_link")] == [moved.tenant_id]
+        actions = [row[2] for row in connector.rows("audit")]
+        assert [a for a in actions if a in ("signed-in", "unlinked", "linked")] == ["signed-in", "unlinked", "linked"]
+        assert location_of(await connector.launch(connector.browser(), launch="launch-2"))[0] == "/visit/provider"
 
 
 async def test_a_link_holds_for_one_connection_only(place: Place) -> None:
@@ -328,6 +405,16 @@ async def test_a_link_holds_for_one_connection_only(place: Place) -> None:
         await connector.link(await launched(connector), *AMARA_LOGIN)
         response = await connector.launch(connector.browser(), connection="prairie-test", ehr=server)
         assert location_of(response)[0] == "/identity/wait"
+
+
+@pytest.mark.parametrize("status", [429, 503])
+async def test_an_entra_that_fails_between_is_shown_as_that(connector: Connector, status: int) -> None:
+    browser = await launched(connector)
+    window = browser.window(PUBLIC_URL)
+    back = await connector.at_entra(await connector.to_entra(window, await connector.ticket(browser)), *AMARA_LOGIN)
+    connector.outside.applications[ENTRA_URL] = handler(lambda _: httpx.Response(status, text="busy"))
+    answer = await window.get(back)
+    assert (answer.status_code, code_of(answer)) == (503, "sign-in-unavailable")
 
 
 async def test_an_entra_that_is_away_is_shown_as_that(connector: Connector) -> None:

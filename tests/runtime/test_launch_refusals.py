@@ -13,7 +13,10 @@ from typing import Any
 import httpx
 import jwt
 import pytest
+from starlette.responses import PlainTextResponse
+from starlette.types import Receive, Scope, Send
 
+from runtime.ehr.smart import FAILURE_SECONDS
 from tests.support.connector import location_of
 from tests.support.launching import Connector, Place, code_of, running_connector
 from tests.support.smart_server import BASE, KEY, ORIGIN, OTHER_KEY, SmartServer, jwk_of, organization
@@ -186,6 +189,15 @@ async def test_an_answer_without_code_is_refused(connector: Connector) -> None:
     assert code_of(await connector.launch(connector.browser(), code=None)) == "launch-code-missing"
 
 
+async def test_what_anybody_can_send_leaves_no_audit_row_and_a_launch_of_ours_does(connector: Connector) -> None:
+    for query in ("", "?state=x&code=y", "?error=access_denied"):
+        await connector.browser().get(f"/launch/provider/lakeside-test/callback{query}")
+    await connector.start(connector.browser(), iss=OTHER_BASE)
+    assert connector.rows("audit") == []
+    await connector.launch(connector.browser(), code=None, error="access_denied")
+    assert [(row[2], row[-1]) for row in connector.rows("audit")] == [("launch-refused", "launch-ehr-refused")]
+
+
 async def test_an_ehr_that_says_no_is_shown_as_that(connector: Connector) -> None:
     response = await connector.launch(connector.browser(), code=None, error="access_denied")
     assert code_of(response) == "launch-ehr-refused"
@@ -249,6 +261,9 @@ async def test_an_id_token_that_the_ehrs_key_did_not_sign_is_refused(
         {"exp": None},
         {"iat": int(time.time()) + 600},
         {"sub": None},
+        {"sub": "U-\ud800"},
+        {"nonce": "\ud800"},
+        {"name": "Dr. \ud800"},
         {"fhirUser": None},
         {"fhirUser": "Device/1"},
         {"fhirUser": 7},
@@ -382,6 +397,11 @@ def _oversize_once_unpacked(right: httpx.Response) -> httpx.Response:
     return httpx.Response(200, headers={"content-encoding": "gzip", "content-type": "application/json"}, content=packed)
 
 
+def _broken_encoding(right: httpx.Response) -> httpx.Response:
+    headers = {"content-encoding": "gzip", "content-type": "application/json"}
+    return httpx.Response(200, headers=headers, stream=httpx.ByteStream(right.content))
+
+
 def _another_content_type(right: httpx.Response) -> httpx.Response:
     return httpx.Response(200, headers={"content-type": "text/html"}, content=right.content)
 
@@ -405,6 +425,7 @@ def _deep_nesting(_: httpx.Response) -> httpx.Response:
         _redirect_to_itself,
         _oversize,
         _oversize_once_unpacked,
+        _broken_encoding,
         _another_content_type,
         _json_by_name_only,
         _not_an_object,
@@ -431,6 +452,30 @@ async def test_an_ehr_that_is_down_is_shown_as_that(connector: Connector, status
     connector.ehr.replace["/.well-known/smart-configuration"] = httpx.Response(status)
     response = await connector.start(connector.browser())
     assert (response.status_code, code_of(response)) == (503, "launch-ehr-unavailable")
+
+
+async def test_an_ehr_that_hangs_is_asked_once_by_all_who_launch(connector: Connector) -> None:
+    now, asked, called, answers = 0.0, 0, asyncio.Event(), asyncio.Event()
+    connector.services.smart.monotonic = lambda: now
+    ehr = connector.ehr
+
+    async def hangs(scope: Scope, receive: Receive, send: Send) -> None:
+        nonlocal asked
+        asked += 1
+        called.set()
+        await answers.wait()
+        await PlainTextResponse(status_code=503)(scope, receive, send)
+
+    connector.outside.applications[ORIGIN] = hangs
+    launches = [asyncio.create_task(connector.start(connector.browser())) for _ in range(20)]
+    await called.wait()
+    answers.set()
+    assert {code_of(r) for r in await asyncio.gather(*launches)} == {"launch-ehr-unavailable"}
+    assert asked == 1
+    connector.outside.applications[ORIGIN] = ehr
+    assert code_of(await connector.start(connector.browser())) == "launch-ehr-unavailable", "remembered"
+    now += FAILURE_SECONDS + 1
+    assert (await connector.start(connector.browser())).status_code == 302
 
 
 async def test_a_server_with_only_a_capability_statement_is_understood(connector: Connector) -> None:

@@ -128,16 +128,17 @@ class Hyperspace:
         """What Hyperspace shows of one side (`Provider`, `Patient`) of the open visit."""
         return self.page.get_by_text(re.compile(rf"^\s*{side}: "))
 
-    def sign_in_once(self, frame: FrameLocator) -> Page:
-        """Sign in to Microsoft in the window that opens, up to the question whether to link."""
+    def sign_in_once(self, frame: FrameLocator) -> None:
+        """Sign in to Microsoft in the window that opens, up to the frame's question whether to link."""
         with self.page.context.expect_page() as opened:
             frame.get_by_role("button", name="Sign in to Microsoft").click()
         window, account = opened.value, self.hospital.account_of(self.provider)
         window.get_by_role("button", name=account.user_principal_name).click()
         window.get_by_label("Password").fill(account.password)
         window.get_by_role("button", name="Sign in").click()
-        expect(window.get_by_role("heading", name="Are both accounts yours?")).to_be_visible()
-        return window
+        expect(window.get_by_role("heading", name="You are signed in to Microsoft")).to_be_visible()
+        window.close()
+        expect(frame.get_by_role("heading", name="Are both accounts yours?")).to_be_visible()
 
     def into_visit(self, csn: str) -> FrameLocator:
         """To the visit's page, signing in where it is asked for."""
@@ -146,7 +147,8 @@ class Hyperspace:
         asked, visit = sign_in_heading(frame), visit_heading(frame)
         expect(asked.or_(visit)).to_be_visible()
         if asked.is_visible():
-            self.sign_in_once(frame).get_by_role("button", name="Yes, link them").click()
+            self.sign_in_once(frame)
+            frame.get_by_role("button", name="Yes, link them").click()
         expect(visit).to_be_visible()
         return frame
 

@@ -113,15 +113,18 @@ def handler(function: Handler) -> Handler:
 
 @dataclass
 class FakeVault:
-    """Secrets by name, behind Key Vault's wire; `down` answers 503."""
+    """Secrets by name, behind Key Vault's wire; `down` answers 503, `forbids` 403; `calls` counts what came."""
 
     secrets: dict[str, str] = field(default_factory=dict[str, str])
     down: bool = False
+    forbids: bool = False
+    calls: int = 0
     reads: list[str] = field(default_factory=list[str])
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
-        if self.down:
-            return httpx.Response(503)
+        self.calls += 1
+        if self.down or self.forbids:
+            return httpx.Response(503 if self.down else 403)
         if request.headers.get("authorization") != f"Bearer {PASSWORD}" or request.url.params["api-version"] != "7.4":
             return httpx.Response(401)
         name = request.url.path.removeprefix("/secrets/")

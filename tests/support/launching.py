@@ -120,16 +120,20 @@ class Connector:
         callback = await window.get(await self.at_entra(to_entra, login, password))
         return window, callback
 
-    async def confirm(self, window: Browser, decision: str = "link") -> httpx.Response:
-        page = await window.get("/identity/link")
+    async def confirm(self, browser: Browser, decision: str = "link") -> httpx.Response:
+        """Answer the launching window's question about both accounts."""
+        confirmation = await self.confirmation(browser)
+        return await browser.post("/identity/link", {"confirmation": confirmation, "decision": decision})
+
+    async def confirmation(self, browser: Browser) -> str:
+        page = await browser.get("/identity/wait")
         assert page.status_code == 200, page.text
-        return await window.post("/identity/link", {"confirmation": hidden(page, "confirmation"), "decision": decision})
+        return hidden(page, "confirmation")
 
     async def link(self, browser: Browser, login: str, password: str) -> httpx.Response:
         """A whole first sign-in: what the launching window gets at the end."""
-        window, _ = await self.sign_in(browser, login, password)
-        await self.confirm(window)
-        return await browser.get("/identity/wait")
+        await self.sign_in(browser, login, password)
+        return await self.confirm(browser)
 
 
 @cache

@@ -17,13 +17,14 @@ from hypothesis import strategies as st
 from runtime.ehr.client_authentication import sign_assertion
 from runtime.ehr.client_keys import ClientKeyInvalid, parse_client_keys
 from runtime.errors import ProtocolError, RemoteUnavailable, StartRefused
-from runtime.http import HttpClients, Remote, open_clients, origin_of
+from runtime.http import CALLS_PER_ORIGIN, HttpClients, MsalHttp, Remote, open_clients, origin_of
 from runtime.keys import NAMES, SEALING_KEY, VISIT_KEY, new_secret, parse_keys
 from runtime.launch.arrival import ehr_user_hash
 from runtime.logs import ALLOWED, only_allowed
 from runtime.sealing import Seal, SealBroken
 from tests.support.connector import private_jwk
 
+ENTRA = "https://login.example/token"
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
 SECRETS = {name: new_secret(name, NOW, "americas-test") for name in NAMES}
 KEYS = parse_keys(SECRETS)
@@ -187,6 +188,10 @@ def remote(answer: Callable[[httpx.Request], httpx.Response], *origins: str) -> 
     return open_clients(None, httpx.MockTransport(answer)).to(origins or ("https://a.example",))
 
 
+def msal_http(answer: Callable[[httpx.Request], httpx.Response]) -> MsalHttp:
+    return open_clients(None, None, httpx.MockTransport(answer)).msal
+
+
 def get(to: Remote, url: str = "https://a.example/x") -> Any:
     return asyncio.run(to.get(url))
 
@@ -232,12 +237,73 @@ def test_throttling_and_server_errors_are_unavailable(status: int, after: str | 
     assert unavailable.value.retry_after == seconds
 
 
+@pytest.mark.parametrize("status", [429, 500, 503])
+def test_throttling_and_server_errors_are_unavailable_to_msal_too(status: int) -> None:
+    with pytest.raises(RemoteUnavailable):
+        msal_http(lambda _: httpx.Response(status, json={"error": "temporarily_unavailable"})).post(ENTRA)
+
+
+def test_a_page_in_place_of_json_is_a_protocol_error_to_msal() -> None:
+    with pytest.raises(ProtocolError):
+        msal_http(lambda _: httpx.Response(200, html="<h1>Proxy</h1>")).post(ENTRA)
+    refused = msal_http(lambda _: httpx.Response(400, json={"error": "invalid_tenant"})).post(ENTRA)
+    assert refused.status_code == 400
+
+
 def test_a_lost_connection_is_unavailable() -> None:
     def answer(request: httpx.Request) -> httpx.Response:
         raise httpx.ReadTimeout("slow", request=request)
 
     with pytest.raises(RemoteUnavailable):
         get(remote(answer))
+
+
+def test_an_origin_that_hangs_takes_nothing_from_the_others() -> None:
+    """Over real connections: a transport of a test has no pool."""
+
+    async def run() -> list[int]:
+        full, stop, hanging = asyncio.Event(), asyncio.Event(), 0
+
+        async def hang(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            nonlocal hanging
+            hanging += 1
+            if hanging >= CALLS_PER_ORIGIN:
+                full.set()
+            await stop.wait()
+            writer.close()
+
+        async def well(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
+            await writer.drain()
+            writer.close()
+
+        servers = [await asyncio.start_server(s, "127.0.0.1", 0) for s in (hang, well)]
+        dead, alive = (f"http://127.0.0.1:{s.sockets[0].getsockname()[1]}" for s in servers)
+        clients = open_clients(None)
+        calls = [asyncio.create_task(clients.to([dead]).get(dead)) for _ in range(400)]
+        await full.wait()
+        async with asyncio.timeout(5):
+            answer = await clients.to([alive]).get(alive)
+        held = hanging
+        for call in calls:
+            call.cancel()
+        await asyncio.gather(*calls, return_exceptions=True)
+        stop.set()
+        await clients.aclose()
+        for server in servers:
+            server.close()
+        return [answer.status, held]
+
+    assert asyncio.run(run()) == [200, CALLS_PER_ORIGIN]
+
+
+def test_a_body_that_does_not_decode_is_a_protocol_error() -> None:
+    broken = {"content-encoding": "gzip", "content-type": "application/json"}
+    with pytest.raises(ProtocolError):
+        get(remote(lambda _: httpx.Response(200, headers=broken, stream=httpx.ByteStream(b"no gzip"))))
+    with pytest.raises(ProtocolError):
+        msal_http(lambda _: httpx.Response(200, headers=broken, stream=httpx.ByteStream(b"no gzip"))).get(ENTRA)
 
 
 def test_the_environments_proxies_and_authorities_are_not_used(monkeypatch: pytest.MonkeyPatch) -> None:

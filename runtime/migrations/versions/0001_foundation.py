@@ -42,7 +42,7 @@ CREATE TABLE connector.ticket (
     window_hash bytea PRIMARY KEY,
     ticket_hash bytea UNIQUE,
     sign_in_hash bytea UNIQUE,
-    state text NOT NULL CHECK (state IN ('waiting', 'opened', 'returned', 'signed-in', 'confirmed')),
+    state text NOT NULL CHECK (state IN ('waiting', 'opened', 'returned', 'signed-in')),
     refusal_code text,
     sealed bytea NOT NULL,
     sealed_sign_in bytea,
