@@ -27,7 +27,8 @@ from runtime.launch.model import Party, VisitSession
 from runtime.pages.rendering import page, refusal_page
 from runtime.sessions import session_of, start_session
 from runtime.visit import tickets
-from runtime.visit.rows import HEARTBEAT_SECONDS, heartbeat, load_visit, patient_gone
+from runtime.visit.context import VisitContext
+from runtime.visit.rows import HEARTBEAT_SECONDS, VisitRow, heartbeat, load_visit, patient_gone
 from runtime.visit.snapshot import PatientState, patient_state, read_patient_state, read_provider_snapshot
 from runtime.visit.streams import patient_stream, provider_stream, words_of
 from runtime.visit.watch import Watch
@@ -169,16 +170,28 @@ async def patient_continue(request: Request) -> Response:
 
 
 async def _inside(request: Request, party: Party) -> _Inside | None:
-    """The session of this browser on this side, where its visit is one of the session's organisation and connection."""
+    """The session of this browser on this side, where its visit is still the session's.
+
+    A session may outlive its visit, and a later visit may have the same key: only who was admitted to the visit that
+    is there now gets in.
+    """
     services, session = services_of(request), await session_of(request, party)
     served = services.configuration.connection(session.connection_id) if session else None
     if session is None or served is None or served.organization.id != session.organization_id:
         return None
     async with services.database.transaction() as connection:
         visit = await load_visit(connection, session.visit_key)
-    if visit and (visit.organization_id, visit.connection_id) != (session.organization_id, session.connection_id):
+    if visit and not _admitted(session, visit, visit.context(services.seal)):
         return None
     return _Inside(services, session, served)
+
+
+def _admitted(session: VisitSession, visit: VisitRow, context: VisitContext) -> bool:
+    if (visit.organization_id, visit.connection_id) != (session.organization_id, session.connection_id):
+        return False
+    if session.party is Party.PATIENT:
+        return context.patient == session.participant_hash.hex()
+    return context.is_staff(session.participant_hash)
 
 
 def _same_visit(request: Request, session: VisitSession) -> bool:
@@ -186,10 +199,11 @@ def _same_visit(request: Request, session: VisitSession) -> bool:
 
 
 def _still(request: Request, session: VisitSession) -> Callable[[], Awaitable[bool]]:
-    """Whether the browser's session is still the one that opened the stream."""
+    """Whether the browser's session is still the one that opened the stream, and its visit too."""
 
     async def still() -> bool:
-        return await session_of(request, session.party) == session
+        inside = await _inside(request, session.party)
+        return inside is not None and inside.session == session
 
     return still
 

@@ -103,6 +103,20 @@ async def test_a_page_left_open_never_shows_or_joins_the_next_visit_of_its_brows
     assert join.status_code == 401
 
 
+async def test_a_session_of_a_visit_that_was_purged_is_none_of_the_next_one_with_its_key(here: Clinic) -> None:
+    patient, provider = await patient_of(here), await here.provider()
+    of_patient, of_first = await here.cookie(patient), await here.cookie(provider)
+    here.execute("DELETE FROM visit")
+    await here.patient(patient_id="patient-2")
+    again = await here.provider(object_id=BEN)
+    assert again.visit_key == patient.visit_key
+    for path, headers in (("patient", of_patient), ("patient/join", of_patient), ("provider", of_first)):
+        answer = await here.http.get(f"/visit/{path}", params=visit_query(patient), headers=headers)
+        assert answer.status_code == 401, path
+    for path, headers in (("patient", of_patient), ("provider", of_first)):
+        assert await status_of(here, f"/visit/{path}/events", params=visit_query(patient), headers=headers) == 403
+
+
 async def test_a_stream_ends_with_its_session(here: Clinic) -> None:
     session, watch = await here.provider(), Watch(here.services.database)
     alive = [True]
