@@ -65,6 +65,14 @@ async def test_the_subscription_is_asked_for_as_graph_documents_it(here: Clinic)
 
 
 async def test_two_providers_at_once_make_one_meeting_one_organizer_and_one_subscription(here: Clinic) -> None:
+    create = here.remotes._create  # pyright: ignore[reportPrivateUsage]
+
+    async def slow(request: httpx.Request) -> httpx.Response:
+        """The other one begins once more while the meeting is being made."""
+        await here.provider(object_id=BEN if AMARA in request.url.path else AMARA)
+        return await create(request)
+
+    here.remotes._create = slow  # type: ignore[method-assign] # pyright: ignore[reportPrivateUsage]
     sessions = await asyncio.gather(*(here.provider(object_id=p) for p in (AMARA, BEN) * 3))
     await asyncio.sleep(0.05)
     await prepare_visit(here.services, sessions[0].visit_key)
