@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator
 import httpx
 import pytest
 
+from runtime.purge import purge
 from runtime.writeback.delivery import deliver
 from runtime.writeback.queue import wait_after
 from tests.support.postgres import PostgresServer
@@ -159,3 +160,18 @@ async def test_an_ended_visit_is_purged_an_hour_after_its_end_once_all_is_delive
     assert here.rows("SELECT purge_after > now() + interval '23 hours' FROM visit") == [(True,)]
     await work(here)
     assert here.rows("SELECT purge_after < now() + interval '61 minutes' FROM visit") == [(True,)]
+
+
+async def test_what_the_ehr_did_not_take_outlives_the_purge_until_it_is_given_up_visibly(here: Clinic) -> None:
+    here.remotes.broken["ehr_status"] = lambda _: httpx.Response(503)
+    await here.happen("n-1", 1, staff("p-1"))
+    await work(here)
+    here.execute("UPDATE visit SET purge_after = now() - interval '1 second'")
+    await purge(here.worker)
+    assert states(here) == ["pending"]
+    here.execute("UPDATE write_back SET created_at = now() - interval '25 hours'")
+    await work(here)
+    assert states(here) == ["dead"]
+    await purge(here.worker)
+    assert here.rows("SELECT count(*) FROM visit") == [(0,)]
+    assert here.rows("SELECT detail FROM audit WHERE action = 'write-back-dead'") == [("ehr-unavailable",)]
