@@ -148,6 +148,19 @@ async def test_after_a_day_it_is_given_up(here: Clinic) -> None:
     assert states(here) == ["dead"]
 
 
+async def test_what_nobody_foresaw_counts_as_an_attempt_and_is_given_up_in_the_end(here: Clinic) -> None:
+    def unforeseen(_: httpx.Request) -> httpx.Response:
+        raise LookupError("nobody foresaw this")
+
+    here.remotes.broken["ehr_status"] = unforeseen
+    await here.happen("n-1", 1, staff("p-1"))
+    await work(here)
+    assert here.rows("SELECT state, attempts, last_error_code FROM write_back") == [("pending", 1, "unexpected")]
+    here.execute("UPDATE write_back SET created_at = now() - interval '25 hours'")
+    await work(here)
+    assert states(here) == ["dead"]
+
+
 async def test_waits_are_short_first_and_never_longer_than_five_minutes() -> None:
     seconds = [wait_after(attempts).total_seconds() for attempts in range(1, 500)]
     assert seconds[:4] == [1, 2, 4, 8]
