@@ -1,7 +1,8 @@
 """Retention: how long each table keeps its rows, as data, and the job that enforces it.
 
 The worker runs `purge` every few minutes. Participants, subscriptions, notifications and write-backs go with their
-visit, which stays while something of it is not delivered. Links are kept until unlinked, audit rows for six years (45 CFR 164.316(b)(2)(i)).
+visit, which stays while something of it is not delivered. Links are kept until unlinked, audit rows for six years
+(45 CFR 164.316(b)(2)(i)).
 """
 
 from dataclasses import dataclass
