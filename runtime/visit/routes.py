@@ -28,7 +28,7 @@ from runtime.pages.rendering import page, refusal_page
 from runtime.sessions import session_of, start_session
 from runtime.visit import tickets
 from runtime.visit.context import VisitContext
-from runtime.visit.rows import HEARTBEAT_SECONDS, VisitRow, heartbeat, load_visit, patient_gone
+from runtime.visit.rows import HEARTBEAT_SECONDS, VisitRow, heartbeat, load_roster, load_visit, patient_gone
 from runtime.visit.snapshot import PatientState, patient_state, read_patient_state, read_provider_snapshot
 from runtime.visit.streams import patient_stream, provider_stream, words_of
 from runtime.visit.watch import Watch
@@ -133,8 +133,10 @@ async def patient_join(request: Request) -> Response:
     services, session = inside.services, inside.session
     async with services.database.transaction() as connection:
         visit = await load_visit(connection, session.visit_key)
-        context = visit.context(services.seal) if visit else None
-        if visit is None or context is None or patient_state(visit.phase, context) is not PatientState.GO:
+        if visit is None:
+            return RedirectResponse("/visit/patient", 303)
+        context, roster = visit.context(services.seal), await load_roster(connection, visit)
+        if patient_state(visit.phase, context, roster) is not PatientState.GO:
             return RedirectResponse("/visit/patient", 303)
         await patient_gone(connection, session.visit_key)
         await services.audit.record(

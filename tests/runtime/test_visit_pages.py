@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import replace
 from typing import Any
 
@@ -132,6 +132,18 @@ async def test_a_stream_ends_with_its_session(here: Clinic) -> None:
         assert (await following(stream))["event"] == "over"
 
 
+async def test_who_watches_as_the_last_one_leaves_is_still_woken(here: Clinic) -> None:
+    session, watch = await here.provider(), Watch(here.services.database)
+    async with watch.visit(session.visit_key) as first:
+        async with asyncio.timeout(5):
+            await first.wait()
+    async with watch.visit(session.visit_key) as changed, asyncio.timeout(5):
+        await changed.wait()
+        changed.clear()
+        here.execute("SELECT pg_notify('visit', encode(visit_key, 'hex')) FROM visit")
+        await changed.wait()
+
+
 # --- what is shown ----------------------------------------------------------------------------------------------
 
 
@@ -212,6 +224,51 @@ async def test_a_patients_stream_is_a_state_and_a_sign_of_life(here: Clinic) -> 
         await here.happen("n-1", 1, staff("p-1"), guest("p-2"), guest("p-3"))
         await here.happen("n-2", 2, kind="callEnded")
         assert await following(stream) == {"event": "visit", "state": "ended"}
+
+
+async def test_a_provider_who_looked_in_early_and_left_ends_nothing_for_the_patient(here: Clinic) -> None:
+    provider = await here.provider()
+    await here.happen("n-1", 1, staff("p-1"))
+    await here.happen("n-2", 2, kind="callEnded")
+    patient, watch = await patient_of(here), Watch(here.services.database)
+    page = await here.http.get("/visit/patient", headers=await here.cookie(patient))
+    assert 'data-state="waiting"' in page.text
+    snapshot = await read_provider_snapshot(here.services, provider.visit_key, provider.participant_hash)
+    assert snapshot is not None
+    assert (snapshot.state, snapshot.patient_waiting_since is not None) == ("ended", True)
+    async with aclosing(streams.patient_stream(here.services, watch, patient.visit_key, always)) as stream:
+        assert await following(stream) == {"event": "visit", "state": "waiting"}
+        await here.provider()
+        assert await following(stream) == {"event": "visit", "state": "go"}
+
+
+async def test_a_page_left_open_waits_for_nobody_after_the_end_nor_after_going_on(here: Clinic) -> None:
+    provider, patient = await here.provider(), await patient_of(here)
+    watch, headers = Watch(here.services.database), await here.cookie(patient)
+    going = await here.http.get("/visit/patient/join", params=visit_query(patient), headers=headers)
+    assert going.status_code == 303
+
+    async def waits() -> bool:
+        """With the page's stream open, as a provider sees it."""
+        async with aclosing(streams.patient_stream(here.services, watch, patient.visit_key, always)) as stream:
+            await following(stream)
+            here.execute("SELECT pg_notify('visit', encode(visit_key, 'hex')) FROM visit")
+            with suppress(TimeoutError):
+                async with asyncio.timeout(0.3):
+                    await anext(stream)
+        snapshot = await read_provider_snapshot(here.services, provider.visit_key, provider.participant_hash)
+        assert snapshot is not None
+        return snapshot.patient_waiting_since is not None
+
+    assert not await waits()
+    await here.happen("n-1", 1, staff("p-1"), guest("p-2"))
+    await here.happen("n-2", 2, kind="callEnded")
+    assert not await waits()
+    assert here.rows("SELECT patient_seen_at FROM visit") == [(None,)]
+    assert (await here.http.get("/visit/patient", headers=headers)).status_code == 200
+    assert not await waits()
+    await here.provider()
+    assert await waits(), "a page that was loaded again is somebody again"
 
 
 async def test_no_page_of_a_patient_holds_the_link_or_other_people(here: Clinic) -> None:

@@ -86,10 +86,8 @@ byId("test").addEventListener("click", test);
 byId("stop").addEventListener("click", () => { stopTest(); byId("verdict").textContent = ""; });
 window.addEventListener("pagehide", stopTest);
 show(room.dataset.state);
-if (room.dataset.state !== "ended") {
-  watchVisit("/visit/patient/events?visit=" + room.dataset.visit, (snapshot) => show(snapshot.state), () => {
-    for (const part of document.querySelectorAll("[data-when]")) part.hidden = true;
-    byId("devices").hidden = byId("new-tab").hidden = true;
-    byId("over").hidden = false;
-  });
-}
+watchVisit("/visit/patient/events?visit=" + room.dataset.visit, (snapshot) => show(snapshot.state), () => {
+  for (const part of document.querySelectorAll("[data-when]")) part.hidden = true;
+  byId("devices").hidden = byId("new-tab").hidden = true;
+  byId("over").hidden = false;
+});
