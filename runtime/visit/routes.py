@@ -23,6 +23,7 @@ from runtime.audit import Action, AuditRow
 from runtime.bootstrap import Services, services_of
 from runtime.configuration import Served
 from runtime.errors import Refusal
+from runtime.identity.routes import from_our_page
 from runtime.launch.model import Party, VisitSession
 from runtime.pages.rendering import page, refusal_page
 from runtime.sessions import session_of, start_session
@@ -46,8 +47,11 @@ def routes() -> list[Route]:
     return [
         Route("/visit/provider", provider_page),
         Route("/visit/provider/events", provider_events),
+        Route("/visit/provider/state", provider_state),
         Route("/visit/patient", patient_page),
         Route("/visit/patient/events", patient_events),
+        Route("/visit/patient/state", patient_state_),
+        Route("/visit/patient/ticket", patient_ticket, methods=["POST"]),
         Route("/visit/patient/join", patient_join),
         Route("/visit/patient/continue", patient_continue, methods=["POST"]),
     ]
@@ -94,6 +98,24 @@ async def provider_events(request: Request) -> Response:
     return _events(provider_stream(inside.services, _watch(request), key, reader, _still(request, inside.session)))
 
 
+async def provider_state(request: Request) -> Response:
+    return await _state(request, Party.PROVIDER)
+
+
+async def patient_state_(request: Request) -> Response:
+    return await _state(request, Party.PATIENT)
+
+
+async def _state(request: Request, party: Party) -> Response:
+    """Whether the page may go on: its script cannot see why its stream was refused."""
+    inside = await _inside(request, party)
+    if inside is None or not _same_visit(request, inside.session):
+        return PlainTextResponse("", 403)
+    async with inside.services.database.transaction() as connection:
+        visit = await load_visit(connection, inside.session.visit_key)
+    return Response(status_code=204 if visit else 410)
+
+
 async def patient_page(request: Request) -> Response:
     """The waiting room. Asking for it is a sign of life, so that it works by refresh alone."""
     inside = await _inside(request, Party.PATIENT)
@@ -102,18 +124,18 @@ async def patient_page(request: Request) -> Response:
     services, key = inside.services, inside.session.visit_key
     async with services.database.transaction() as connection:
         await heartbeat(connection, key)
-        ticket = await tickets.issue(connection, key)
     state = await read_patient_state(services, key)
-    return page(
+    response = page(
         "visit_patient.html",
         frame_of=inside.served.connection,
         camera=True,
         visit=page_id(key),
         organization=inside.served.organization.name,
         state=state.value,
-        ticket=ticket,
         refresh_seconds=HEARTBEAT_SECONDS,
     )
+    response.headers["referrer-policy"] = "same-origin"  # so that its form has an origin where there is no Sec-Fetch-*
+    return response
 
 
 async def patient_events(request: Request) -> Response:
@@ -152,10 +174,21 @@ async def patient_join(request: Request) -> Response:
     return RedirectResponse(context.patient_url or "", 303)
 
 
+async def patient_ticket(request: Request) -> Response:
+    """The framed page's way into a tab, asked for when its button is pressed: each press has a ticket of its own."""
+    inside = await _inside(request, Party.PATIENT)
+    if inside is None or not _same_visit(request, inside.session) or not from_our_page(request):
+        return PlainTextResponse("", 403)
+    async with inside.services.database.transaction() as connection:
+        await heartbeat(connection, inside.session.visit_key)
+        ticket = await tickets.issue(connection, inside.session.visit_key)
+    return PlainTextResponse(ticket)
+
+
 async def patient_continue(request: Request) -> Response:
     """The waiting room in a tab of its own, by the one-time ticket of a framed page, whose cookie a tab cannot see."""
     services = services_of(request)
-    if request.headers.get("sec-fetch-site", "same-origin") != "same-origin":
+    if not from_our_page(request):
         return refusal_page(NO_SESSION)
     form = await request.form(max_files=0, max_fields=4, max_part_size=1024)
     ticket = form.get("ticket")

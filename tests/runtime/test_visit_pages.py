@@ -16,7 +16,7 @@ from runtime.visit.rows import STALE_SECONDS
 from runtime.visit.snapshot import read_provider_snapshot
 from runtime.visit.watch import Watch
 from tests.support.postgres import PostgresServer
-from tests.support.visits import BEN, Clinic, clinic, guest, staff, visit_query
+from tests.support.visits import BEN, HOST, Clinic, clinic, guest, staff, visit_query
 
 pytestmark = pytest.mark.anyio
 
@@ -60,6 +60,21 @@ async def status_of(here: Clinic, path: str, **options: Any) -> int:
 async def test_without_a_session_there_is_no_stream(here: Clinic, path: str) -> None:
     session = await here.provider()
     assert await status_of(here, path, params=visit_query(session)) == 403
+
+
+async def test_a_page_whose_stream_was_refused_learns_whether_it_is_over(here: Clinic) -> None:
+    provider, patient = await here.provider(), await patient_of(here)
+    for session in (provider, patient):
+        path, headers = f"/visit/{session.party}/state", await here.cookie(session)
+        assert (await here.http.get(path, params=visit_query(session), headers=headers)).status_code == 204
+        assert (await here.http.get(path, params=visit_query(session))).status_code == 403
+        assert (await here.http.get(path, params={"visit": "another"}, headers=headers)).status_code == 403
+        here.execute(f"UPDATE session SET expires_at = now() WHERE party = '{session.party}'")
+        assert (await here.http.get(path, params=visit_query(session), headers=headers)).status_code == 403
+    headers = await here.cookie(provider)
+    here.execute("DELETE FROM visit")
+    gone = await here.http.get("/visit/provider/state", params=visit_query(provider), headers=headers)
+    assert gone.status_code == 410
 
 
 async def test_a_patient_gets_nothing_on_the_providers_stream(here: Clinic) -> None:
@@ -296,17 +311,22 @@ async def test_the_patient_goes_on_only_to_the_link_kept_on_the_server(here: Cli
 # --- a tab of its own -------------------------------------------------------------------------------------------
 
 
-def ticket_in(page: str) -> str:
-    return page.partition('name="ticket" value="')[2].partition('"')[0]
+OURS = {"origin": f"https://{HOST}"}
+
+
+async def ticket_of(here: Clinic, patient: VisitSession, headers: dict[str, str]) -> str:
+    """As the page's script asks for it when its button is pressed."""
+    answer = await here.http.post("/visit/patient/ticket", params=visit_query(patient), headers=headers | OURS)
+    assert answer.status_code == 200
+    return answer.text
 
 
 async def test_a_framed_page_goes_on_in_a_tab_by_a_ticket_that_works_once(here: Clinic) -> None:
     patient = await patient_of(here)
-    page = await here.http.get("/visit/patient", headers=await here.cookie(patient))
-    form = {"ticket": ticket_in(page.text)}
-    answer = await here.http.post("/visit/patient/continue", data=form)
+    form = {"ticket": await ticket_of(here, patient, await here.cookie(patient))}
+    answer = await here.http.post("/visit/patient/continue", data=form, headers=OURS)
     assert (answer.status_code, answer.headers["location"]) == (303, "/visit/patient")
-    assert (await here.http.post("/visit/patient/continue", data=form)).status_code == 401
+    assert (await here.http.post("/visit/patient/continue", data=form, headers=OURS)).status_code == 401
     cookie = answer.headers["set-cookie"]
     assert cookie.startswith("__Host-americas-test-patient=")
     assert "Partitioned" in cookie
@@ -315,14 +335,42 @@ async def test_a_framed_page_goes_on_in_a_tab_by_a_ticket_that_works_once(here: 
     assert again.status_code == 200
 
 
+async def test_the_button_works_again_and_whatever_page_was_loaded_meanwhile(here: Clinic) -> None:
+    patient = await patient_of(here)
+    frame, other = await here.cookie(patient), await here.cookie(patient)
+    for headers in (frame, other, frame):
+        form = {"ticket": await ticket_of(here, patient, headers)}
+        assert (await here.http.get("/visit/patient", headers=other)).status_code == 200
+        assert (await here.http.post("/visit/patient/continue", data=form, headers=OURS)).status_code == 303
+
+
+async def test_a_ticket_is_given_to_its_own_page_only(here: Clinic) -> None:
+    patient, provider = await patient_of(here), await here.provider()
+    headers = await here.cookie(patient)
+    for refused in (
+        OURS,
+        headers,
+        headers | {"origin": "https://evil.invalid"},
+        headers | {"sec-fetch-site": "cross-site"},
+        await here.cookie(provider) | OURS,
+    ):
+        answer = await here.http.post("/visit/patient/ticket", params=visit_query(patient), headers=refused)
+        assert (answer.status_code, answer.text) == (403, "")
+    assert (await here.http.post("/visit/patient/ticket", headers=headers | OURS)).status_code == 403
+
+
 async def test_a_ticket_dies_with_its_page_and_works_from_no_other_site(here: Clinic) -> None:
     patient = await patient_of(here)
-    headers = await here.cookie(patient)
-    form = {"ticket": ticket_in((await here.http.get("/visit/patient", headers=headers)).text)}
-    foreign = await here.http.post("/visit/patient/continue", data=form, headers={"sec-fetch-site": "cross-site"})
-    assert foreign.status_code == 401
+    form = {"ticket": await ticket_of(here, patient, await here.cookie(patient))}
+    for foreign in ({"sec-fetch-site": "cross-site"}, {"origin": "https://evil.invalid"}, {"origin": "null"}, {}):
+        assert (await here.http.post("/visit/patient/continue", data=form, headers=foreign)).status_code == 401
     here.execute("UPDATE visit SET patient_seen_at = now() - interval '3 minutes'")
-    assert (await here.http.post("/visit/patient/continue", data=form)).status_code == 401
+    assert (await here.http.post("/visit/patient/continue", data=form, headers=OURS)).status_code == 401
+
+
+async def test_the_waiting_page_lets_its_form_name_its_origin(here: Clinic) -> None:
+    page = await here.http.get("/visit/patient", headers=await here.cookie(await patient_of(here)))
+    assert page.headers["referrer-policy"] == "same-origin"
 
 
 # --- headers ----------------------------------------------------------------------------------------------------
