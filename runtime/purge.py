@@ -1,8 +1,8 @@
 """Retention: how long each table keeps its rows, as data, and the job that enforces it.
 
 The worker runs `purge` every few minutes. Participants, subscriptions, notifications and write-backs go with their
-visit, which stays while something of it is not delivered. Links are kept until unlinked, audit rows for six years
-(45 CFR 164.316(b)(2)(i)).
+visit, which stays while a write-back or Graph's subscription is left. Links are kept until unlinked, audit rows for
+six years (45 CFR 164.316(b)(2)(i)), jobs that ended for as long as an idle visit.
 """
 
 from dataclasses import dataclass
@@ -24,9 +24,13 @@ class Retention:
     unless: LiteralString = "false"
 
 
-_UNDELIVERED = """EXISTS (
-    SELECT FROM connector.write_back w WHERE w.visit_key = visit.visit_key AND w.state = 'pending')"""
-"""Delivery gives up on a write-back visibly after a day (`writeback/delivery.py`); purging it would do so silently."""
+_UNFINISHED = """EXISTS (
+    SELECT FROM connector.write_back w WHERE w.visit_key = visit.visit_key AND w.state = 'pending'
+) OR EXISTS (
+    SELECT FROM connector.subscription s
+    WHERE s.visit_key = visit.visit_key AND s.graph_id IS NOT NULL AND s.expires_at > now())"""
+"""Each ends by itself, so that nothing stays: delivery gives up on a write-back visibly after a day
+(`writeback/delivery.py`), and a subscription that Graph does not end (`meeting/renewal.py`) expires."""
 
 
 RETENTION = (
@@ -34,7 +38,7 @@ RETENTION = (
     Retention("launch_used", "expires_at"),
     Retention("ticket", "expires_at"),
     Retention("session", "expires_at"),
-    Retention("visit", "purge_after", unless=_UNDELIVERED),
+    Retention("visit", "purge_after", unless=_UNFINISHED),
 )
 WITH_THEIR_VISIT = frozenset({"participant", "subscription", "notification", "write_back"})
 KEPT = frozenset({"ehr_user_link", "audit", "alembic_version"})

@@ -26,6 +26,9 @@ RETENTION = timedelta(hours=25)
 GRACE = timedelta(hours=1)
 """After the end, for events that come late and for people who come back."""
 
+LAST_MINUTES = timedelta(minutes=10)
+"""So long before it is purged, a visit that never ended loses its subscription. Who comes now prolongs it again."""
+
 
 class VisitState(StrEnum):
     WAITING = "waiting"
@@ -148,8 +151,8 @@ async def unprepared(connection: Connection, before: datetime) -> list[bytes]:
     cursor = await connection.execute(
         """SELECT v.visit_key FROM visit v LEFT JOIN subscription s USING (visit_key)
            WHERE v.state IN ('preparing', 'mending', 'open') AND v.organizer_begun_at < %s
-             AND (v.state <> 'open' OR s.graph_id IS NULL) LIMIT 500""",
-        (before,),
+             AND (v.state <> 'open' OR s.graph_id IS NULL) AND v.purge_after > now() + %s LIMIT 500""",
+        (before, LAST_MINUTES),
     )
     return [bytes(row[0]) async for row in cursor]
 

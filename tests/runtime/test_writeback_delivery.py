@@ -185,6 +185,7 @@ async def test_what_the_ehr_did_not_take_outlives_the_purge_until_it_is_given_up
     here.execute("UPDATE write_back SET created_at = now() - interval '25 hours'")
     await work(here)
     assert states(here) == ["dead"]
+    here.execute("UPDATE subscription SET graph_id = NULL")
     await purge(here.worker)
     assert here.rows("SELECT count(*) FROM visit") == [(0,)]
     assert here.rows("SELECT detail FROM audit WHERE action = 'write-back-dead'") == [("ehr-unavailable",)]
