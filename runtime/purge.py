@@ -1,10 +1,12 @@
 """Retention: how long each table keeps its rows, as data, and the job that enforces it.
 
 The worker runs `purge` every few minutes. Participants, subscriptions, notifications and write-backs go with their
-visit. Links are kept until unlinked, audit rows for six years (45 CFR 164.316(b)(2)(i)).
+visit, which stays while a write-back or Graph's subscription is left. Links are kept until unlinked, audit rows for
+six years (45 CFR 164.316(b)(2)(i)), jobs that ended for as long as an idle visit.
 """
 
 from dataclasses import dataclass
+from typing import LiteralString
 
 from psycopg import sql
 
@@ -15,10 +17,20 @@ from runtime.logs import log
 
 @dataclass(frozen=True)
 class Retention:
-    """Rows of `table` go when `column` is past."""
+    """Rows of `table` go when `column` is past, unless a condition (of this module, in SQL) holds."""
 
     table: str
     column: str
+    unless: LiteralString = "false"
+
+
+_UNFINISHED = """EXISTS (
+    SELECT FROM connector.write_back w WHERE w.visit_key = visit.visit_key AND w.state = 'pending'
+) OR EXISTS (
+    SELECT FROM connector.subscription s
+    WHERE s.visit_key = visit.visit_key AND s.graph_id IS NOT NULL AND s.expires_at > now())"""
+"""Each ends by itself, so that nothing stays: delivery gives up on a write-back visibly after a day
+(`writeback/delivery.py`), and a subscription that Graph does not end (`meeting/renewal.py`) expires."""
 
 
 RETENTION = (
@@ -26,7 +38,7 @@ RETENTION = (
     Retention("launch_used", "expires_at"),
     Retention("ticket", "expires_at"),
     Retention("session", "expires_at"),
-    Retention("visit", "purge_after"),
+    Retention("visit", "purge_after", unless=_UNFINISHED),
 )
 WITH_THEIR_VISIT = frozenset({"participant", "subscription", "notification", "write_back"})
 KEPT = frozenset({"ehr_user_link", "audit", "alembic_version"})
@@ -39,8 +51,8 @@ async def purge(services: Services) -> dict[str, int]:
     gone: dict[str, int] = {}
     for rule in RETENTION:
         async with services.database.transaction() as connection:
-            statement = sql.SQL("DELETE FROM {} WHERE {} < now()").format(
-                sql.Identifier("connector", rule.table), sql.Identifier(rule.column)
+            statement = sql.SQL("DELETE FROM {} WHERE {} < now() AND NOT ({})").format(
+                sql.Identifier("connector", rule.table), sql.Identifier(rule.column), sql.SQL(rule.unless)
             )
             gone[rule.table] = (await connection.execute(statement)).rowcount
     async with services.database.transaction() as connection:

@@ -15,6 +15,7 @@ import procrastinate.exceptions
 import psycopg
 import uvicorn
 from procrastinate.jobs import DeleteJobCondition
+from procrastinate.jobs import Job as QueuedJob
 from psycopg_pool import PoolTimeout
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -43,6 +44,9 @@ STALLED_SECONDS = 20.0
 
 RETURN_SECONDS = 1.0
 
+MAXIMUM_ATTEMPTS = 30
+LONGEST_RETRY_SECONDS = 60
+
 LOST_AFTER = timedelta(seconds=90)
 """What should have happened this long ago has lost its job."""
 
@@ -70,8 +74,20 @@ def create_queue(services: Services) -> procrastinate.App:
     return queue
 
 
-_RETRY = procrastinate.RetryStrategy(max_attempts=30, exponential_wait=2)
-"""For what nobody foresaw: expected failures queue their own next attempt. Its waits are capped by the sweep."""
+class _Retry(procrastinate.BaseRetryStrategy):
+    """For what nobody foresaw: expected failures queue their own next attempt.
+
+    Twice as long each time, but never long: a job that waits to be tried again keeps its lock, and all that the sweep
+    queues for the same visit waits behind it.
+    """
+
+    def get_retry_decision(self, *, exception: BaseException, job: QueuedJob) -> procrastinate.RetryDecision | None:
+        if job.attempts >= MAXIMUM_ATTEMPTS:
+            return None
+        return procrastinate.RetryDecision(retry_in={"seconds": min(2 ** (job.attempts + 1), LONGEST_RETRY_SECONDS)})
+
+
+_RETRY = _Retry()
 
 
 # --- by the clock -----------------------------------------------------------------------------------------------

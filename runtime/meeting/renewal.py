@@ -17,7 +17,7 @@ from runtime.meeting.errors import GraphFailure, GraphNotFound
 from runtime.meeting.graph import Renewal
 from runtime.meeting.prepare import SUBSCRIPTION_LIFETIME, prepare_visit
 from runtime.meeting.subscriptions import SubscriptionRow
-from runtime.visit.rows import GRACE, notify
+from runtime.visit.rows import GRACE, LAST_MINUTES, notify
 
 if TYPE_CHECKING:
     from runtime.bootstrap import Services
@@ -34,9 +34,10 @@ async def renew_due(services: Services) -> None:
 
 
 async def remove_left_over(services: Services) -> None:
-    """End the subscriptions of visits that ended a while ago."""
+    """End the subscriptions of visits that ended a while ago, or that nobody comes to any more."""
+    now = datetime.now(UTC)
     async with services.database.transaction() as connection:
-        rows = await subscriptions.left_over(connection, datetime.now(UTC) - GRACE / 2)
+        rows = await subscriptions.left_over(connection, now - GRACE / 2, now + LAST_MINUTES)
     for row in rows:
         try:
             await services.graph.unsubscribe(_tenant(services, row), row.graph_id or "")

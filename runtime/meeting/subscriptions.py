@@ -99,18 +99,27 @@ async def _one(connection: Connection, where: str, value: object) -> Subscriptio
 
 
 async def due_for_renewal(connection: Connection, before: datetime) -> list[SubscriptionRow]:
-    """Subscriptions of visits not ended that expire before a time."""
-    return await _many(connection, "WHERE s.graph_id IS NOT NULL AND s.expires_at < %s AND v.ended_at IS NULL", before)
+    """Subscriptions of visits that go on and that expire before a time."""
+    return await _many(
+        connection,
+        "WHERE s.graph_id IS NOT NULL AND s.expires_at < %s AND v.ended_at IS NULL AND v.purge_after > now()",
+        before,
+    )
 
 
-async def left_over(connection: Connection, ended_before: datetime) -> list[SubscriptionRow]:
-    """Subscriptions of visits that ended before a time."""
-    return await _many(connection, "WHERE s.graph_id IS NOT NULL AND v.ended_at < %s", ended_before)
+async def left_over(connection: Connection, ended_before: datetime, purged_before: datetime) -> list[SubscriptionRow]:
+    """Subscriptions of visits that ended before a time, or are purged before another: some never end."""
+    return await _many(
+        connection,
+        "WHERE s.graph_id IS NOT NULL AND (v.ended_at < %s OR v.purge_after < %s)",
+        ended_before,
+        purged_before,
+    )
 
 
-async def _many(connection: Connection, where: str, value: object) -> list[SubscriptionRow]:
+async def _many(connection: Connection, where: str, *values: object) -> list[SubscriptionRow]:
     async with connection.cursor(row_factory=class_row(SubscriptionRow)) as cursor:
-        await cursor.execute(f"{_SELECT} {where} ORDER BY s.expires_at LIMIT 200".encode(), (value,))
+        await cursor.execute(f"{_SELECT} {where} ORDER BY s.expires_at LIMIT 200".encode(), values)
         return await cursor.fetchall()
 
 

@@ -1,7 +1,7 @@
 """After a launch: the provider begins the visit, or the patient arrives in its waiting room.
 
-Owns who becomes organiser (the first to begin), the refusal of a second patient, and what the session is given. No
-meeting is made for a patient who comes first. Making the meeting ready is `meeting/prepare.py`.
+Owns who becomes organiser (the first to begin), the refusal of a second patient from either side, and what the
+session is given. No meeting is made for a patient who comes first. Making it ready is `meeting/prepare.py`.
 """
 
 from __future__ import annotations
@@ -42,19 +42,31 @@ SECOND_PATIENT = Refusal(
     "second-patient",
     403,
     "This visit is with somebody else",
-    "Another patient has already come to this visit. Please open your own appointment, or call your clinic.",
+    "This visit is for another patient. Please open your own appointment, or call your clinic.",
     "second-patient-in-one-to-one-visit",
 )
+OTHER_PATIENT = replace(
+    SECOND_PATIENT,
+    advice="This visit was started for another patient. Please open the appointment again in the right chart. "
+    "If this page comes back, tell your support team the code below.",
+)
+"""For a provider, whose launch names its patient: a record with one session id for many would mix their visits."""
 
 
-async def provider_begins(services: Services, launch: ProviderLaunch) -> VisitSession:
-    """The provider's session. The first provider of a visit becomes its organiser; every further one joins it."""
+async def provider_begins(services: Services, launch: ProviderLaunch) -> VisitSession | Refusal:
+    """The provider's session, or the refusal of one who launched it for a different patient.
+
+    The first provider of a visit becomes its organiser; every further one joins it.
+    """
     key = _key(services, launch.organization_id, launch.connection_id, launch.session_id)
     hmac_key = services.keys.visit_key_hmac
     person = person_hash(hmac_key, key, "user", launch.tenant_id, launch.object_id)
     async with services.database.transaction() as connection:
         visit = await _row(services, connection, key, launch.organization_id, launch.connection_id, launch.session_id)
-        context = visit.context(services.seal).with_staff(person)
+        context = _for_patient(services, key, visit.context(services.seal), launch.patient_id)
+        if context is None:
+            return OTHER_PATIENT
+        context = context.with_staff(person)
         if context.organizer is None:
             context = replace(context, organizer=Organizer(launch.tenant_id, launch.object_id))
         if not visit.phase.begun:
@@ -89,17 +101,23 @@ async def patient_arrives(services: Services, launch: PatientLaunch) -> VisitSes
     patient = patient_hash(services.keys.visit_key_hmac, key, launch.patient_id)
     async with services.database.transaction() as connection:
         visit = await _row(services, connection, key, launch.organization_id, launch.connection_id, launch.session_id)
-        context = visit.context(services.seal)
-        if context.patient not in (None, patient.hex()):
+        context = _for_patient(services, key, visit.context(services.seal), launch.patient_id)
+        if context is None:
             return SECOND_PATIENT
-        if context.patient is None:
-            context = replace(context, patient=patient.hex())
-            await save_context(connection, key, context.seal(services.seal, key))
+        await save_context(connection, key, context.seal(services.seal, key))
         await heartbeat(connection, key)
         await services.audit.record(
             connection, AuditRow(Action.PATIENT_ARRIVED, launch.organization_id, launch.connection_id, patient, key)
         )
     return VisitSession(launch.organization_id, launch.connection_id, key, Party.PATIENT, patient)
+
+
+def _for_patient(services: Services, key: bytes, context: VisitContext, patient_id: str | None) -> VisitContext | None:
+    """The context with its one patient; None where it already has another. The caller locked the visit's row."""
+    if patient_id is None:
+        return context
+    patient = patient_hash(services.keys.visit_key_hmac, key, patient_id).hex()
+    return replace(context, patient=patient) if context.patient in (None, patient) else None
 
 
 def _key(services: Services, organization_id: str, connection_id: str, session_id: str) -> bytes:

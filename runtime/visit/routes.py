@@ -23,11 +23,13 @@ from runtime.audit import Action, AuditRow
 from runtime.bootstrap import Services, services_of
 from runtime.configuration import Served
 from runtime.errors import Refusal
+from runtime.identity.routes import from_our_page
 from runtime.launch.model import Party, VisitSession
 from runtime.pages.rendering import page, refusal_page
 from runtime.sessions import session_of, start_session
 from runtime.visit import tickets
-from runtime.visit.rows import HEARTBEAT_SECONDS, heartbeat, load_visit, patient_gone
+from runtime.visit.context import VisitContext
+from runtime.visit.rows import HEARTBEAT_SECONDS, VisitRow, heartbeat, load_roster, load_visit, patient_gone
 from runtime.visit.snapshot import PatientState, patient_state, read_patient_state, read_provider_snapshot
 from runtime.visit.streams import patient_stream, provider_stream, words_of
 from runtime.visit.watch import Watch
@@ -45,8 +47,11 @@ def routes() -> list[Route]:
     return [
         Route("/visit/provider", provider_page),
         Route("/visit/provider/events", provider_events),
+        Route("/visit/provider/state", provider_state),
         Route("/visit/patient", patient_page),
         Route("/visit/patient/events", patient_events),
+        Route("/visit/patient/state", patient_state_),
+        Route("/visit/patient/ticket", patient_ticket, methods=["POST"]),
         Route("/visit/patient/join", patient_join),
         Route("/visit/patient/continue", patient_continue, methods=["POST"]),
     ]
@@ -93,6 +98,24 @@ async def provider_events(request: Request) -> Response:
     return _events(provider_stream(inside.services, _watch(request), key, reader, _still(request, inside.session)))
 
 
+async def provider_state(request: Request) -> Response:
+    return await _state(request, Party.PROVIDER)
+
+
+async def patient_state_(request: Request) -> Response:
+    return await _state(request, Party.PATIENT)
+
+
+async def _state(request: Request, party: Party) -> Response:
+    """Whether the page may go on: its script cannot see why its stream was refused."""
+    inside = await _inside(request, party)
+    if inside is None or not _same_visit(request, inside.session):
+        return PlainTextResponse("", 403)
+    async with inside.services.database.transaction() as connection:
+        visit = await load_visit(connection, inside.session.visit_key)
+    return Response(status_code=204 if visit else 410)
+
+
 async def patient_page(request: Request) -> Response:
     """The waiting room. Asking for it is a sign of life, so that it works by refresh alone."""
     inside = await _inside(request, Party.PATIENT)
@@ -101,18 +124,18 @@ async def patient_page(request: Request) -> Response:
     services, key = inside.services, inside.session.visit_key
     async with services.database.transaction() as connection:
         await heartbeat(connection, key)
-        ticket = await tickets.issue(connection, key)
     state = await read_patient_state(services, key)
-    return page(
+    response = page(
         "visit_patient.html",
         frame_of=inside.served.connection,
         camera=True,
         visit=page_id(key),
         organization=inside.served.organization.name,
         state=state.value,
-        ticket=ticket,
         refresh_seconds=HEARTBEAT_SECONDS,
     )
+    response.headers["referrer-policy"] = "same-origin"  # so that its form has an origin where there is no Sec-Fetch-*
+    return response
 
 
 async def patient_events(request: Request) -> Response:
@@ -132,8 +155,10 @@ async def patient_join(request: Request) -> Response:
     services, session = inside.services, inside.session
     async with services.database.transaction() as connection:
         visit = await load_visit(connection, session.visit_key)
-        context = visit.context(services.seal) if visit else None
-        if visit is None or context is None or patient_state(visit.phase, context) is not PatientState.GO:
+        if visit is None:
+            return RedirectResponse("/visit/patient", 303)
+        context, roster = visit.context(services.seal), await load_roster(connection, visit)
+        if patient_state(visit.phase, context, roster) is not PatientState.GO:
             return RedirectResponse("/visit/patient", 303)
         await patient_gone(connection, session.visit_key)
         await services.audit.record(
@@ -149,10 +174,21 @@ async def patient_join(request: Request) -> Response:
     return RedirectResponse(context.patient_url or "", 303)
 
 
+async def patient_ticket(request: Request) -> Response:
+    """The framed page's way into a tab, asked for when its button is pressed: each press has a ticket of its own."""
+    inside = await _inside(request, Party.PATIENT)
+    if inside is None or not _same_visit(request, inside.session) or not from_our_page(request):
+        return PlainTextResponse("", 403)
+    async with inside.services.database.transaction() as connection:
+        await heartbeat(connection, inside.session.visit_key)
+        ticket = await tickets.issue(connection, inside.session.visit_key)
+    return PlainTextResponse(ticket)
+
+
 async def patient_continue(request: Request) -> Response:
     """The waiting room in a tab of its own, by the one-time ticket of a framed page, whose cookie a tab cannot see."""
     services = services_of(request)
-    if request.headers.get("sec-fetch-site", "same-origin") != "same-origin":
+    if not from_our_page(request):
         return refusal_page(NO_SESSION)
     form = await request.form(max_files=0, max_fields=4, max_part_size=1024)
     ticket = form.get("ticket")
@@ -169,16 +205,28 @@ async def patient_continue(request: Request) -> Response:
 
 
 async def _inside(request: Request, party: Party) -> _Inside | None:
-    """The session of this browser on this side, where its visit is one of the session's organisation and connection."""
+    """The session of this browser on this side, where its visit is still the session's.
+
+    A session may outlive its visit, and a later visit may have the same key: only who was admitted to the visit that
+    is there now gets in.
+    """
     services, session = services_of(request), await session_of(request, party)
     served = services.configuration.connection(session.connection_id) if session else None
     if session is None or served is None or served.organization.id != session.organization_id:
         return None
     async with services.database.transaction() as connection:
         visit = await load_visit(connection, session.visit_key)
-    if visit and (visit.organization_id, visit.connection_id) != (session.organization_id, session.connection_id):
+    if visit and not _admitted(session, visit, visit.context(services.seal)):
         return None
     return _Inside(services, session, served)
+
+
+def _admitted(session: VisitSession, visit: VisitRow, context: VisitContext) -> bool:
+    if (visit.organization_id, visit.connection_id) != (session.organization_id, session.connection_id):
+        return False
+    if session.party is Party.PATIENT:
+        return context.patient == session.participant_hash.hex()
+    return context.is_staff(session.participant_hash)
 
 
 def _same_visit(request: Request, session: VisitSession) -> bool:
@@ -186,10 +234,11 @@ def _same_visit(request: Request, session: VisitSession) -> bool:
 
 
 def _still(request: Request, session: VisitSession) -> Callable[[], Awaitable[bool]]:
-    """Whether the browser's session is still the one that opened the stream."""
+    """Whether the browser's session is still the one that opened the stream, and its visit too."""
 
     async def still() -> bool:
-        return await session_of(request, session.party) == session
+        inside = await _inside(request, session.party)
+        return inside is not None and inside.session == session
 
     return still
 

@@ -26,6 +26,9 @@ RETENTION = timedelta(hours=25)
 GRACE = timedelta(hours=1)
 """After the end, for events that come late and for people who come back."""
 
+LAST_MINUTES = timedelta(minutes=10)
+"""So long before it is purged, a visit that never ended loses its subscription. Who comes now prolongs it again."""
+
 
 class VisitState(StrEnum):
     WAITING = "waiting"
@@ -148,8 +151,8 @@ async def unprepared(connection: Connection, before: datetime) -> list[bytes]:
     cursor = await connection.execute(
         """SELECT v.visit_key FROM visit v LEFT JOIN subscription s USING (visit_key)
            WHERE v.state IN ('preparing', 'mending', 'open') AND v.organizer_begun_at < %s
-             AND (v.state <> 'open' OR s.graph_id IS NULL) LIMIT 500""",
-        (before,),
+             AND (v.state <> 'open' OR s.graph_id IS NULL) AND v.purge_after > now() + %s LIMIT 500""",
+        (before, LAST_MINUTES),
     )
     return [bytes(row[0]) async for row in cursor]
 
@@ -238,8 +241,11 @@ STALE_SECONDS = 40
 """After this long without a heartbeat nobody waits: two heartbeats may be lost."""
 
 
-async def heartbeat(connection: Connection, visit_key: bytes) -> None:
-    """The patient's page is there. Providers are told when it newly is."""
+async def heartbeat(connection: Connection, visit_key: bytes, *, begin: bool = True) -> None:
+    """The patient's page is there. Providers are told when it newly is.
+
+    Without `begin` it only goes on: a page left open after its patient went to the meeting waits for nobody.
+    """
     async with connection.cursor() as cursor:
         await cursor.execute(
             """WITH was AS (SELECT patient_waiting_since AS since, patient_seen_at AS seen FROM visit
@@ -247,9 +253,9 @@ async def heartbeat(connection: Connection, visit_key: bytes) -> None:
                UPDATE visit SET patient_seen_at = now(),
                    patient_waiting_since = CASE WHEN was.seen IS NULL OR was.seen < now() - %(stale)s THEN now()
                                                 ELSE coalesce(was.since, now()) END
-               FROM was WHERE visit_key = %(key)s
+               FROM was WHERE visit_key = %(key)s AND (%(begin)s OR was.seen IS NOT NULL)
                RETURNING was.seen IS NULL OR was.seen < now() - %(stale)s""",
-            {"key": visit_key, "stale": timedelta(seconds=STALE_SECONDS)},
+            {"key": visit_key, "stale": timedelta(seconds=STALE_SECONDS), "begin": begin},
         )
         row = await cursor.fetchone()
     if row and row[0]:

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from runtime.meeting import subscriptions
 from runtime.visit.context import VisitContext
-from runtime.visit.presence import Person, Presence
+from runtime.visit.presence import Person, Presence, Roster
 from runtime.visit.rows import STALE_SECONDS, VisitRow, VisitState, load_roster, load_visit
 
 if TYPE_CHECKING:
@@ -33,9 +33,12 @@ class PatientState(StrEnum):
     ENDED = "ended"
 
 
-def patient_state(state: VisitState, context: VisitContext) -> PatientState:
-    """GO only once the lobby was read back and there is a link."""
-    if state is VisitState.ENDED:
+def patient_state(state: VisitState, context: VisitContext, roster: Roster) -> PatientState:
+    """GO only once the lobby was read back and there is a link.
+
+    A call that ended before anybody of the patient's side was in it was a provider who looked in early.
+    """
+    if state is VisitState.ENDED and any(not context.is_staff(who) for who in roster.ever_connected()):
         return PatientState.ENDED
     if state is VisitState.OPEN and context.lobby_verified and context.patient_url:
         return PatientState.GO
@@ -83,7 +86,10 @@ async def read_patient_state(services: Services, visit_key: bytes) -> PatientSta
     """A visit that was purged has ended."""
     async with services.database.transaction() as connection:
         visit = await load_visit(connection, visit_key)
-    return PatientState.ENDED if visit is None else patient_state(visit.phase, visit.context(services.seal))
+        if visit is None:
+            return PatientState.ENDED
+        roster = await load_roster(connection, visit)
+    return patient_state(visit.phase, visit.context(services.seal), roster)
 
 
 async def read_provider_snapshot(
@@ -100,7 +106,9 @@ async def read_provider_snapshot(
         subscription = await subscriptions.of_visit(connection, visit_key)
         write_backs = await _write_backs(connection, visit_key)
     people = roster.people()
-    waiting = None if any(_is_patient_in(person, context) for person in people) else waiting_since(visit, now)
+    over = patient_state(visit.phase, context, roster) is PatientState.ENDED
+    there = any(_is_patient_in(person, context) for person in people)
+    waiting = None if over or there else waiting_since(visit, now)
     ready = visit.phase in (VisitState.OPEN, VisitState.ENDED) and context.lobby_verified and context.meeting
     url = context.meeting.join_web_url if ready and context.meeting else None
     stale_at = visit.patient_seen_at + timedelta(seconds=STALE_SECONDS) if waiting and visit.patient_seen_at else None

@@ -71,7 +71,7 @@ async def provider_stream(
 async def patient_stream(
     services: Services, watch: Watch, visit_key: bytes, still: Callable[[], Awaitable[bool]]
 ) -> AsyncGenerator[ServerSentEvent]:
-    """While it is open, the provider sees that the patient waits."""
+    """While it is open, the provider sees that the patient waits: until they went on, from this page or another."""
     sent: PatientState | None = None
     beat_at = float("-inf")
     clock = asyncio.get_running_loop().time
@@ -83,11 +83,11 @@ async def patient_stream(
                 if not await still():
                     yield OVER
                     return
-                if clock() - beat_at >= HEARTBEAT_SECONDS - 1:
-                    async with services.database.transaction() as connection:
-                        await heartbeat(connection, visit_key)
-                    beat_at = clock()
                 state = await read_patient_state(services, visit_key)
+                if state is not PatientState.ENDED and clock() - beat_at >= HEARTBEAT_SECONDS - 1:
+                    async with services.database.transaction() as connection:
+                        await heartbeat(connection, visit_key, begin=state is PatientState.WAITING)
+                    beat_at = clock()
                 if state is not sent:
                     yield ServerSentEvent(json.dumps({"state": state.value}), event="visit")
                     sent = state

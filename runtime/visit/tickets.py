@@ -1,7 +1,8 @@
 """One-time tickets that carry a patient from a framed page into a tab of its own.
 
-Owns their life: one per visit, replaced by the next one issued, gone once used, void when the waiting page that shows
-it is no longer heard of. A ticket travels in the body of a form, never in an address; the database keeps its SHA-256.
+Owns their life: issued when the page's button is pressed and used in the next moment; one per visit, replaced by the
+next one issued, gone once used, void when the waiting page that asked for it is no longer heard of. A ticket travels in
+the body of a form, never in an address; the database keeps its SHA-256.
 """
 
 import hashlib

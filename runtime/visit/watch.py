@@ -41,6 +41,7 @@ class Watch:
                 del self._watchers[name]
             if not self._watchers:
                 self._listener.cancel()
+                self._listener = None  # it is not done yet: who enters now must not count on it
 
     async def _listen(self) -> None:
         failures = 0

@@ -15,7 +15,7 @@ from runtime.audit import Action, AuditRow
 from runtime.configuration import ehr_origins
 from runtime.ehr.smart import TokenEndpointRefused
 from runtime.errors import ConnectorError, ProtocolError, RemoteUnavailable
-from runtime.logs import log
+from runtime.logs import log, where
 from runtime.sealing import SealBroken
 from runtime.visit.rows import load_visit, notify, shorten_retention
 from runtime.writeback.epic import ConnectionChange, InterconnectRootUnknown, status_request
@@ -89,6 +89,9 @@ async def _attempt(services: Services, served: Served | None, row: WriteBackRow)
         return Failed(f"backend-token-{e.error}")
     except ConnectorError as e:
         return Failed(type(e).__name__)
+    except Exception as e:  # noqa: BLE001 - one that raised would never count as tried, and never be given up on
+        log.error("unexpected", error=type(e).__name__, where=where(e))
+        return Failed("unexpected")
 
 
 async def _send(services: Services, served: Served, change: ConnectionChange) -> Taken | Failed:

@@ -7,7 +7,9 @@ import httpx
 import pytest
 
 from runtime.meeting.renewal import mend, remove_left_over, renew_due
+from runtime.purge import purge
 from runtime.visit.snapshot import read_provider_snapshot
+from runtime.worker import sweep
 from tests.support.postgres import PostgresServer
 from tests.support.visits import Clinic, clinic
 
@@ -75,3 +77,27 @@ async def test_after_the_visit_it_is_removed(here: Clinic) -> None:
     here.execute("UPDATE visit SET ended_at = now() - interval '2 hours'")
     await remove_left_over(here.worker)
     assert here.remotes.subscriptions == []
+
+
+async def test_a_visit_to_which_nobody_came_leaves_no_subscription_with_graph(here: Clinic) -> None:
+    await here.provider("csn-2")
+    here.execute("UPDATE visit SET organizer_begun_at = now() - interval '1 hour'")
+    soon = "UPDATE visit SET purge_after = now() + interval '%d seconds' WHERE visit_key = (%s)"
+    here.execute(soon % (300, "SELECT visit_key FROM visit LIMIT 1"))
+    await remove_left_over(here.worker)
+    assert len(here.remotes.subscriptions) == 1
+    here.execute("DELETE FROM procrastinate_jobs")
+    await sweep(here.worker)
+    assert here.rows("SELECT count(*) FROM procrastinate_jobs") == [(0,)], "it is not made again"
+
+
+async def test_a_visit_is_purged_only_once_graph_has_forgotten_its_subscription(here: Clinic) -> None:
+    here.execute("UPDATE visit SET purge_after = now() - interval '1 second'")
+    here.remotes.broken["unsubscribe"] = lambda _: httpx.Response(403, json={"error": {"code": "Forbidden"}})
+    await remove_left_over(here.worker)
+    assert (await purge(here.worker))["visit"] == 0
+    here.execute("UPDATE subscription SET expires_at = now() + interval '1 hour'")
+    await renew_due(here.worker)
+    assert "renew" not in here.remotes.names()
+    here.execute("UPDATE subscription SET expires_at = now() - interval '1 second'")
+    assert (await purge(here.worker))["visit"] == 1

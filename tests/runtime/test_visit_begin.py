@@ -10,8 +10,8 @@ import pytest
 from runtime.errors import Refusal
 from runtime.launch.model import VisitSession
 from runtime.meeting.prepare import prepare_visit
-from runtime.visit.begin import SECOND_PATIENT
-from runtime.visit.context import Organizer
+from runtime.visit.begin import OTHER_PATIENT, SECOND_PATIENT
+from runtime.visit.context import Organizer, VisitContext
 from runtime.visit.rows import load_visit
 from runtime.visit.snapshot import PatientState, read_patient_state, read_provider_snapshot
 from tests.support.postgres import PostgresServer
@@ -30,6 +30,13 @@ async def patient_of(here: Clinic, session_id: str = "csn-1") -> VisitSession:
     session = await here.patient(session_id)
     assert isinstance(session, VisitSession)
     return session
+
+
+async def context_of(here: Clinic, visit_key: bytes) -> VisitContext:
+    async with here.services.database.transaction() as connection:
+        visit = await load_visit(connection, visit_key)
+    assert visit is not None
+    return visit.context(here.services.seal)
 
 
 async def test_a_provider_gets_a_meeting_a_locked_lobby_and_a_subscription(here: Clinic) -> None:
@@ -58,6 +65,14 @@ async def test_the_subscription_is_asked_for_as_graph_documents_it(here: Clinic)
 
 
 async def test_two_providers_at_once_make_one_meeting_one_organizer_and_one_subscription(here: Clinic) -> None:
+    create = here.remotes._create  # pyright: ignore[reportPrivateUsage]
+
+    async def slow(request: httpx.Request) -> httpx.Response:
+        """The other one begins once more while the meeting is being made."""
+        await here.provider(object_id=BEN if AMARA in request.url.path else AMARA)
+        return await create(request)
+
+    here.remotes._create = slow  # type: ignore[method-assign] # pyright: ignore[reportPrivateUsage]
     sessions = await asyncio.gather(*(here.provider(object_id=p) for p in (AMARA, BEN) * 3))
     await asyncio.sleep(0.05)
     await prepare_visit(here.services, sessions[0].visit_key)
@@ -65,6 +80,18 @@ async def test_two_providers_at_once_make_one_meeting_one_organizer_and_one_subs
     assert len(here.remotes.meetings) == 1
     assert here.remotes.names().count("create") == 1
     assert here.remotes.names().count("subscribe") == len(here.remotes.subscriptions) == 1
+    owner = next(iter(here.remotes.meetings))[0]
+    assert (await context_of(here, sessions[0].visit_key)).organizer == Organizer(LAKESIDE, owner)
+
+
+async def test_providers_at_once_on_a_visit_that_a_patient_made_forget_none_of_them(here: Clinic) -> None:
+    patient = await patient_of(here)
+    people = [f"{AMARA[:-2]}{n}" for n in range(20, 26)]
+    sessions = await asyncio.gather(*(here.provider(object_id=p) for p in people))
+    context = await context_of(here, patient.visit_key)
+    assert set(context.staff) == {s.participant_hash.hex() for s in sessions}
+    assert context.patient == patient.participant_hash.hex()
+    assert [Organizer(LAKESIDE, owner) for owner, _ in here.remotes.meetings] == [context.organizer]
 
 
 async def test_a_provider_who_comes_second_joins_the_first_ones_meeting(here: Clinic) -> None:
@@ -73,10 +100,7 @@ async def test_a_provider_who_comes_second_joins_the_first_ones_meeting(here: Cl
     assert len({s.open_url for s in shown if s}) == 1
     assert None not in shown
     assert [organizer for organizer, _ in here.remotes.meetings] == [AMARA]
-    async with here.services.database.transaction() as connection:
-        visit = await load_visit(connection, first.visit_key)
-    assert visit is not None
-    assert visit.context(here.services.seal).organizer == Organizer(LAKESIDE, AMARA)
+    assert (await context_of(here, first.visit_key)).organizer == Organizer(LAKESIDE, AMARA)
 
 
 async def test_no_meeting_is_made_for_a_patient_who_comes_first(here: Clinic) -> None:
@@ -97,6 +121,29 @@ async def test_the_same_patient_may_come_again_and_a_second_one_is_refused(here:
 async def test_two_patients_at_once_are_told_apart(here: Clinic) -> None:
     came = await asyncio.gather(*(here.patient(patient_id=f"patient-{n}") for n in range(5)))
     assert sum(isinstance(c, VisitSession) for c in came) == 1
+
+
+async def test_two_patients_at_once_are_told_apart_after_a_provider_began_too(here: Clinic) -> None:
+    await here.provider()
+    came = await asyncio.gather(*(here.patient(patient_id=f"patient-{n}") for n in range(5)))
+    (admitted,) = (c for c in came if isinstance(c, VisitSession))
+    assert (await context_of(here, admitted.visit_key)).patient == admitted.participant_hash.hex()
+
+
+async def test_a_provider_who_launched_for_another_patient_than_the_one_who_came_is_refused(here: Clinic) -> None:
+    await here.patient(patient_id="patient-1")
+    assert await here.launch_provider(patient_id="patient-2") == OTHER_PATIENT
+    assert here.remotes.calls == []
+    assert here.rows("SELECT state FROM visit") == [("waiting",)]
+    assert isinstance(await here.launch_provider(patient_id="patient-1"), VisitSession)
+
+
+async def test_one_session_id_for_two_patients_never_puts_them_into_one_meeting(here: Clinic) -> None:
+    assert isinstance(await here.launch_provider(patient_id="patient-1"), VisitSession)
+    assert await here.launch_provider(object_id=BEN, patient_id="patient-2") == OTHER_PATIENT
+    assert await here.patient(patient_id="patient-2") == SECOND_PATIENT
+    assert isinstance(await here.patient(patient_id="patient-1"), VisitSession)
+    assert isinstance(await here.launch_provider(object_id=BEN), VisitSession), "a launch may name no patient"
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import replace
 from typing import Any
 
@@ -16,7 +16,7 @@ from runtime.visit.rows import STALE_SECONDS
 from runtime.visit.snapshot import read_provider_snapshot
 from runtime.visit.watch import Watch
 from tests.support.postgres import PostgresServer
-from tests.support.visits import BEN, Clinic, clinic, guest, staff, visit_query
+from tests.support.visits import BEN, HOST, Clinic, clinic, guest, staff, visit_query
 
 pytestmark = pytest.mark.anyio
 
@@ -62,6 +62,21 @@ async def test_without_a_session_there_is_no_stream(here: Clinic, path: str) -> 
     assert await status_of(here, path, params=visit_query(session)) == 403
 
 
+async def test_a_page_whose_stream_was_refused_learns_whether_it_is_over(here: Clinic) -> None:
+    provider, patient = await here.provider(), await patient_of(here)
+    for session in (provider, patient):
+        path, headers = f"/visit/{session.party}/state", await here.cookie(session)
+        assert (await here.http.get(path, params=visit_query(session), headers=headers)).status_code == 204
+        assert (await here.http.get(path, params=visit_query(session))).status_code == 403
+        assert (await here.http.get(path, params={"visit": "another"}, headers=headers)).status_code == 403
+        here.execute(f"UPDATE session SET expires_at = now() WHERE party = '{session.party}'")
+        assert (await here.http.get(path, params=visit_query(session), headers=headers)).status_code == 403
+    headers = await here.cookie(provider)
+    here.execute("DELETE FROM visit")
+    gone = await here.http.get("/visit/provider/state", params=visit_query(provider), headers=headers)
+    assert gone.status_code == 410
+
+
 async def test_a_patient_gets_nothing_on_the_providers_stream(here: Clinic) -> None:
     await here.provider()
     patient = await patient_of(here)
@@ -103,6 +118,20 @@ async def test_a_page_left_open_never_shows_or_joins_the_next_visit_of_its_brows
     assert join.status_code == 401
 
 
+async def test_a_session_of_a_visit_that_was_purged_is_none_of_the_next_one_with_its_key(here: Clinic) -> None:
+    patient, provider = await patient_of(here), await here.provider()
+    of_patient, of_first = await here.cookie(patient), await here.cookie(provider)
+    here.execute("DELETE FROM visit")
+    await here.patient(patient_id="patient-2")
+    again = await here.provider(object_id=BEN)
+    assert again.visit_key == patient.visit_key
+    for path, headers in (("patient", of_patient), ("patient/join", of_patient), ("provider", of_first)):
+        answer = await here.http.get(f"/visit/{path}", params=visit_query(patient), headers=headers)
+        assert answer.status_code == 401, path
+    for path, headers in (("patient", of_patient), ("provider", of_first)):
+        assert await status_of(here, f"/visit/{path}/events", params=visit_query(patient), headers=headers) == 403
+
+
 async def test_a_stream_ends_with_its_session(here: Clinic) -> None:
     session, watch = await here.provider(), Watch(here.services.database)
     alive = [True]
@@ -116,6 +145,18 @@ async def test_a_stream_ends_with_its_session(here: Clinic) -> None:
         alive[0] = False
         await here.happen("n-1", 1, staff("p-1"))
         assert (await following(stream))["event"] == "over"
+
+
+async def test_who_watches_as_the_last_one_leaves_is_still_woken(here: Clinic) -> None:
+    session, watch = await here.provider(), Watch(here.services.database)
+    async with watch.visit(session.visit_key) as first:
+        async with asyncio.timeout(5):
+            await first.wait()
+    async with watch.visit(session.visit_key) as changed, asyncio.timeout(5):
+        await changed.wait()
+        changed.clear()
+        here.execute("SELECT pg_notify('visit', encode(visit_key, 'hex')) FROM visit")
+        await changed.wait()
 
 
 # --- what is shown ----------------------------------------------------------------------------------------------
@@ -200,6 +241,51 @@ async def test_a_patients_stream_is_a_state_and_a_sign_of_life(here: Clinic) -> 
         assert await following(stream) == {"event": "visit", "state": "ended"}
 
 
+async def test_a_provider_who_looked_in_early_and_left_ends_nothing_for_the_patient(here: Clinic) -> None:
+    provider = await here.provider()
+    await here.happen("n-1", 1, staff("p-1"))
+    await here.happen("n-2", 2, kind="callEnded")
+    patient, watch = await patient_of(here), Watch(here.services.database)
+    page = await here.http.get("/visit/patient", headers=await here.cookie(patient))
+    assert 'data-state="waiting"' in page.text
+    snapshot = await read_provider_snapshot(here.services, provider.visit_key, provider.participant_hash)
+    assert snapshot is not None
+    assert (snapshot.state, snapshot.patient_waiting_since is not None) == ("ended", True)
+    async with aclosing(streams.patient_stream(here.services, watch, patient.visit_key, always)) as stream:
+        assert await following(stream) == {"event": "visit", "state": "waiting"}
+        await here.provider()
+        assert await following(stream) == {"event": "visit", "state": "go"}
+
+
+async def test_a_page_left_open_waits_for_nobody_after_the_end_nor_after_going_on(here: Clinic) -> None:
+    provider, patient = await here.provider(), await patient_of(here)
+    watch, headers = Watch(here.services.database), await here.cookie(patient)
+    going = await here.http.get("/visit/patient/join", params=visit_query(patient), headers=headers)
+    assert going.status_code == 303
+
+    async def waits() -> bool:
+        """With the page's stream open, as a provider sees it."""
+        async with aclosing(streams.patient_stream(here.services, watch, patient.visit_key, always)) as stream:
+            await following(stream)
+            here.execute("SELECT pg_notify('visit', encode(visit_key, 'hex')) FROM visit")
+            with suppress(TimeoutError):
+                async with asyncio.timeout(0.3):
+                    await anext(stream)
+        snapshot = await read_provider_snapshot(here.services, provider.visit_key, provider.participant_hash)
+        assert snapshot is not None
+        return snapshot.patient_waiting_since is not None
+
+    assert not await waits()
+    await here.happen("n-1", 1, staff("p-1"), guest("p-2"))
+    await here.happen("n-2", 2, kind="callEnded")
+    assert not await waits()
+    assert here.rows("SELECT patient_seen_at FROM visit") == [(None,)]
+    assert (await here.http.get("/visit/patient", headers=headers)).status_code == 200
+    assert not await waits()
+    await here.provider()
+    assert await waits(), "a page that was loaded again is somebody again"
+
+
 async def test_no_page_of_a_patient_holds_the_link_or_other_people(here: Clinic) -> None:
     patient = await patient_of(here)
     await here.provider()
@@ -225,17 +311,22 @@ async def test_the_patient_goes_on_only_to_the_link_kept_on_the_server(here: Cli
 # --- a tab of its own -------------------------------------------------------------------------------------------
 
 
-def ticket_in(page: str) -> str:
-    return page.partition('name="ticket" value="')[2].partition('"')[0]
+OURS = {"origin": f"https://{HOST}"}
+
+
+async def ticket_of(here: Clinic, patient: VisitSession, headers: dict[str, str]) -> str:
+    """As the page's script asks for it when its button is pressed."""
+    answer = await here.http.post("/visit/patient/ticket", params=visit_query(patient), headers=headers | OURS)
+    assert answer.status_code == 200
+    return answer.text
 
 
 async def test_a_framed_page_goes_on_in_a_tab_by_a_ticket_that_works_once(here: Clinic) -> None:
     patient = await patient_of(here)
-    page = await here.http.get("/visit/patient", headers=await here.cookie(patient))
-    form = {"ticket": ticket_in(page.text)}
-    answer = await here.http.post("/visit/patient/continue", data=form)
+    form = {"ticket": await ticket_of(here, patient, await here.cookie(patient))}
+    answer = await here.http.post("/visit/patient/continue", data=form, headers=OURS)
     assert (answer.status_code, answer.headers["location"]) == (303, "/visit/patient")
-    assert (await here.http.post("/visit/patient/continue", data=form)).status_code == 401
+    assert (await here.http.post("/visit/patient/continue", data=form, headers=OURS)).status_code == 401
     cookie = answer.headers["set-cookie"]
     assert cookie.startswith("__Host-americas-test-patient=")
     assert "Partitioned" in cookie
@@ -244,14 +335,42 @@ async def test_a_framed_page_goes_on_in_a_tab_by_a_ticket_that_works_once(here: 
     assert again.status_code == 200
 
 
+async def test_the_button_works_again_and_whatever_page_was_loaded_meanwhile(here: Clinic) -> None:
+    patient = await patient_of(here)
+    frame, other = await here.cookie(patient), await here.cookie(patient)
+    for headers in (frame, other, frame):
+        form = {"ticket": await ticket_of(here, patient, headers)}
+        assert (await here.http.get("/visit/patient", headers=other)).status_code == 200
+        assert (await here.http.post("/visit/patient/continue", data=form, headers=OURS)).status_code == 303
+
+
+async def test_a_ticket_is_given_to_its_own_page_only(here: Clinic) -> None:
+    patient, provider = await patient_of(here), await here.provider()
+    headers = await here.cookie(patient)
+    for refused in (
+        OURS,
+        headers,
+        headers | {"origin": "https://evil.invalid"},
+        headers | {"sec-fetch-site": "cross-site"},
+        await here.cookie(provider) | OURS,
+    ):
+        answer = await here.http.post("/visit/patient/ticket", params=visit_query(patient), headers=refused)
+        assert (answer.status_code, answer.text) == (403, "")
+    assert (await here.http.post("/visit/patient/ticket", headers=headers | OURS)).status_code == 403
+
+
 async def test_a_ticket_dies_with_its_page_and_works_from_no_other_site(here: Clinic) -> None:
     patient = await patient_of(here)
-    headers = await here.cookie(patient)
-    form = {"ticket": ticket_in((await here.http.get("/visit/patient", headers=headers)).text)}
-    foreign = await here.http.post("/visit/patient/continue", data=form, headers={"sec-fetch-site": "cross-site"})
-    assert foreign.status_code == 401
+    form = {"ticket": await ticket_of(here, patient, await here.cookie(patient))}
+    for foreign in ({"sec-fetch-site": "cross-site"}, {"origin": "https://evil.invalid"}, {"origin": "null"}, {}):
+        assert (await here.http.post("/visit/patient/continue", data=form, headers=foreign)).status_code == 401
     here.execute("UPDATE visit SET patient_seen_at = now() - interval '3 minutes'")
-    assert (await here.http.post("/visit/patient/continue", data=form)).status_code == 401
+    assert (await here.http.post("/visit/patient/continue", data=form, headers=OURS)).status_code == 401
+
+
+async def test_the_waiting_page_lets_its_form_name_its_origin(here: Clinic) -> None:
+    page = await here.http.get("/visit/patient", headers=await here.cookie(await patient_of(here)))
+    assert page.headers["referrer-policy"] == "same-origin"
 
 
 # --- headers ----------------------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator
 import httpx
 import pytest
 
+from runtime.purge import purge
 from runtime.writeback.delivery import deliver
 from runtime.writeback.queue import wait_after
 from tests.support.postgres import PostgresServer
@@ -147,6 +148,19 @@ async def test_after_a_day_it_is_given_up(here: Clinic) -> None:
     assert states(here) == ["dead"]
 
 
+async def test_what_nobody_foresaw_counts_as_an_attempt_and_is_given_up_in_the_end(here: Clinic) -> None:
+    def unforeseen(_: httpx.Request) -> httpx.Response:
+        raise LookupError("nobody foresaw this")
+
+    here.remotes.broken["ehr_status"] = unforeseen
+    await here.happen("n-1", 1, staff("p-1"))
+    await work(here)
+    assert here.rows("SELECT state, attempts, last_error_code FROM write_back") == [("pending", 1, "unexpected")]
+    here.execute("UPDATE write_back SET created_at = now() - interval '25 hours'")
+    await work(here)
+    assert states(here) == ["dead"]
+
+
 async def test_waits_are_short_first_and_never_longer_than_five_minutes() -> None:
     seconds = [wait_after(attempts).total_seconds() for attempts in range(1, 500)]
     assert seconds[:4] == [1, 2, 4, 8]
@@ -159,3 +173,19 @@ async def test_an_ended_visit_is_purged_an_hour_after_its_end_once_all_is_delive
     assert here.rows("SELECT purge_after > now() + interval '23 hours' FROM visit") == [(True,)]
     await work(here)
     assert here.rows("SELECT purge_after < now() + interval '61 minutes' FROM visit") == [(True,)]
+
+
+async def test_what_the_ehr_did_not_take_outlives_the_purge_until_it_is_given_up_visibly(here: Clinic) -> None:
+    here.remotes.broken["ehr_status"] = lambda _: httpx.Response(503)
+    await here.happen("n-1", 1, staff("p-1"))
+    await work(here)
+    here.execute("UPDATE visit SET purge_after = now() - interval '1 second'")
+    await purge(here.worker)
+    assert states(here) == ["pending"]
+    here.execute("UPDATE write_back SET created_at = now() - interval '25 hours'")
+    await work(here)
+    assert states(here) == ["dead"]
+    here.execute("UPDATE subscription SET graph_id = NULL")
+    await purge(here.worker)
+    assert here.rows("SELECT count(*) FROM visit") == [(0,)]
+    assert here.rows("SELECT detail FROM audit WHERE action = 'write-back-dead'") == [("ehr-unavailable",)]

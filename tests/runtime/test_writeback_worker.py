@@ -89,6 +89,24 @@ async def test_a_write_back_whose_job_is_lost_is_queued_again(here: Clinic) -> N
         await until(here, "SELECT state FROM write_back", "delivered")
 
 
+async def test_a_job_that_raises_never_holds_its_visits_lock_for_long(
+    here: Clinic, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def raises(*_: object) -> None:
+        raise LookupError("nobody foresaw this")
+
+    monkeypatch.setattr(worker, "deliver", raises)
+    await here.provider()
+    await here.happen("n-1", 1, staff("p-1"))
+    here.execute("UPDATE procrastinate_jobs SET attempts = 20 WHERE task_name = 'deliver-write-backs'")
+    async with working(here):
+        await until(here, "SELECT attempts FROM procrastinate_jobs WHERE lock LIKE 'write-back:%'", 21)
+    waits = here.rows(
+        "SELECT scheduled_at - now() <= interval '60 seconds' FROM procrastinate_jobs WHERE lock LIKE 'write-back:%'"
+    )
+    assert waits == [(True,)]
+
+
 async def test_a_visit_whose_application_was_killed_while_preparing_is_prepared(here: Clinic) -> None:
     here.remotes.broken["create"] = lambda _: httpx.Response(503)
     await here.provider()

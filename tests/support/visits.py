@@ -102,6 +102,13 @@ class Clinic:
     database: str
 
     async def provider(self, session_id: str = "csn-1", object_id: str = AMARA, **changes: Any) -> VisitSession:
+        began = await self.launch_provider(session_id, object_id, **changes)
+        assert isinstance(began, VisitSession)
+        return began
+
+    async def launch_provider(
+        self, session_id: str = "csn-1", object_id: str = AMARA, **changes: Any
+    ) -> VisitSession | Refusal:
         launch = ProviderLaunch(
             organization_id="lakeside",
             connection_id="lakeside-test",

@@ -82,14 +82,30 @@ async function test() {
   byId("verdict").textContent = verdicts.join(" ");
 }
 
+/* The tab is opened at once, while the press still allows it; its ticket is asked for then, as it works only once. */
+async function goOnInTab(event) {
+  event.preventDefault();
+  const form = byId("continue");
+  const tab = window.open("", "visit-" + room.dataset.visit);
+  const answer = await fetch("/visit/patient/ticket?visit=" + room.dataset.visit, { method: "POST", cache: "no-store" }).catch(() => null);
+  if (!answer || !answer.ok) {
+    if (tab) tab.close();
+    byId("new-tab-words").textContent = "The new tab could not be opened. Please try again, or start the visit again from your health record.";
+    return;
+  }
+  form.elements.ticket.value = await answer.text();
+  if (tab) form.target = tab.name;
+  form.submit();
+}
+
+if (!framed) window.opener = null; // the tab goes on to another site, which must not steer the frame that opened it
+byId("continue").addEventListener("submit", goOnInTab);
 byId("test").addEventListener("click", test);
 byId("stop").addEventListener("click", () => { stopTest(); byId("verdict").textContent = ""; });
 window.addEventListener("pagehide", stopTest);
 show(room.dataset.state);
-if (room.dataset.state !== "ended") {
-  watchVisit("/visit/patient/events?visit=" + room.dataset.visit, (snapshot) => show(snapshot.state), () => {
-    for (const part of document.querySelectorAll("[data-when]")) part.hidden = true;
-    byId("devices").hidden = byId("new-tab").hidden = true;
-    byId("over").hidden = false;
-  });
-}
+watchVisit("/visit/patient/events?visit=" + room.dataset.visit, (snapshot) => show(snapshot.state), () => {
+  for (const part of document.querySelectorAll("[data-when]")) part.hidden = true;
+  byId("devices").hidden = byId("new-tab").hidden = true;
+  byId("over").hidden = false;
+});

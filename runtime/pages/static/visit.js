@@ -10,18 +10,16 @@ function localTimes(root) {
 /* `onVisit` gets each snapshot; `onOver` is called once, when the session or the visit is no more. */
 function watchVisit(url, onVisit, onOver) {
   const lost = document.getElementById("link");
-  let refused = 0;
   function open() {
     const stream = new EventSource(url);
-    stream.addEventListener("open", () => { lost.hidden = true; refused = 0; });
+    stream.addEventListener("open", () => { lost.hidden = true; });
     stream.addEventListener("visit", (event) => { lost.hidden = true; onVisit(JSON.parse(event.data)); });
     stream.addEventListener("over", () => { stream.close(); lost.hidden = true; onOver(); });
     stream.addEventListener("error", async () => {
       lost.hidden = false;
       if (stream.readyState !== EventSource.CLOSED) return;
-      refused += 1;
-      const answer = await fetch(location.pathname, { method: "HEAD", cache: "no-store" }).catch(() => null);
-      if (answer && (answer.status === 401 || answer.status === 410 || refused > 5)) { lost.hidden = true; onOver(); return; }
+      const answer = await fetch(url.replace("/events?", "/state?"), { cache: "no-store" }).catch(() => null);
+      if (answer && [401, 403, 410].includes(answer.status)) { lost.hidden = true; onOver(); return; }
       setTimeout(open, 3000);
     });
   }
