@@ -17,8 +17,9 @@ from tests.support.browser_journeys import Hospital, browser_on
 ORGANIZATION = "prairie"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser(chromium_executable: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """Closed with its module: while Playwright is open its event loop runs, and nobody else can start one."""
     hosts = ["ehr.*.example"]
     with (
         sync_playwright() as playwright,
