@@ -13,6 +13,7 @@ from psycopg import sql
 from runtime.audit import Action, AuditRow
 from runtime.bootstrap import Services
 from runtime.logs import log
+from runtime.visit.rows import RETENTION as IDLE_VISIT
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,16 @@ RETENTION = (
 WITH_THEIR_VISIT = frozenset({"participant", "subscription", "notification", "write_back"})
 KEPT = frozenset({"ehr_user_link", "audit", "alembic_version"})
 """`audit` has its own function (`migrations/`), because the worker may not read or delete its rows."""
+OF_THE_QUEUE = frozenset(
+    {"procrastinate_jobs", "procrastinate_events", "procrastinate_periodic_defers", "procrastinate_workers"}
+)
+"""Jobs name visits by their key. A job that succeeded is deleted at once by the worker, others that ended by `purge`,
+with their events; procrastinate deletes workers that are gone; nothing is deferred periodically."""
 AUDIT_DAYS = 6 * 366
+
+_JOBS = """DELETE FROM connector.procrastinate_jobs j
+    WHERE status IN ('succeeded', 'failed', 'cancelled', 'aborted') AND NOT EXISTS (
+        SELECT FROM connector.procrastinate_events e WHERE e.job_id = j.id AND e.at > now() - %s)"""
 
 
 async def purge(services: Services) -> dict[str, int]:
@@ -55,6 +65,8 @@ async def purge(services: Services) -> dict[str, int]:
                 sql.Identifier("connector", rule.table), sql.Identifier(rule.column), sql.SQL(rule.unless)
             )
             gone[rule.table] = (await connection.execute(statement)).rowcount
+    async with services.database.transaction() as connection:
+        gone["procrastinate_jobs"] = (await connection.execute(_JOBS, (IDLE_VISIT,))).rowcount
     async with services.database.transaction() as connection:
         cursor = await connection.execute("SELECT connector.purge_audit(make_interval(days => %s))", (AUDIT_DAYS,))
         row = await cursor.fetchone()

@@ -1,13 +1,15 @@
 """The worker: durable jobs (procrastinate over the same PostgreSQL), and what happens by the clock.
 
 Owns the jobs' bodies by name, the schedule, and taking up what a killed worker left. A job is a call into the package
-that it is about; each may run twice. Its probe, /livez, answers while the queue is being read.
+that it is about; each may run twice. Its probe, /livez, answers 200 while the queue is being read.
 """
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
+from typing import Any, LiteralString
 from uuid import UUID
 
 import procrastinate
@@ -44,6 +46,9 @@ STALLED_SECONDS = 20.0
 
 RETURN_SECONDS = 1.0
 
+SILENT_SECONDS = 60.0
+"""A worker that has not read its queue for this long is to be restarted."""
+
 MAXIMUM_ATTEMPTS = 30
 LONGEST_RETRY_SECONDS = 60
 
@@ -51,9 +56,26 @@ LOST_AFTER = timedelta(seconds=90)
 """What should have happened this long ago has lost its job."""
 
 
+class _Connector(procrastinate.PsycopgConnector):
+    """Knows when the queue was last read, or the worker's heartbeat written: what its loop does all the time."""
+
+    def __init__(self) -> None:
+        super().__init__()  # pyright: ignore[reportUnknownMemberType]
+        self.worked_at = time.monotonic()
+
+    async def execute_query_async(self, query: LiteralString, **arguments: Any) -> None:
+        await super().execute_query_async(query, **arguments)
+        self.worked_at = time.monotonic()
+
+    async def execute_query_one_async(self, query: LiteralString, **arguments: Any) -> dict[str, Any]:
+        row = await super().execute_query_one_async(query, **arguments)
+        self.worked_at = time.monotonic()
+        return row
+
+
 def create_queue(services: Services) -> procrastinate.App:
     """The queue with every job of `Job`. Its connections are the process's pool."""
-    queue = procrastinate.App(connector=procrastinate.PsycopgConnector())
+    queue = procrastinate.App(connector=_Connector())
 
     @queue.task(name=Job.PREPARE_VISIT.value, queue=QUEUE, retry=_RETRY)
     async def _(visit: str, attempt: int) -> None:
@@ -141,7 +163,7 @@ async def run(services: Services) -> None:
                 (300.0, "purge", lambda: purge(services)),
             )
         ]
-        probe = _Probe(services)
+        probe = _Probe(services, queue)
         serving = asyncio.create_task(probe.serve())
         try:
             await _work(queue)
@@ -171,15 +193,17 @@ async def _work(queue: procrastinate.App) -> None:
             await asyncio.sleep(RETURN_SECONDS)
 
 
-async def _livez(_: Request) -> Response:
-    return PlainTextResponse("ok\n")
-
-
 class _Probe(uvicorn.Server):
     """The worker's only port. Signals are the queue's."""
 
-    def __init__(self, services: Services) -> None:
-        application = Starlette(routes=[Route("/livez", _livez)])
+    def __init__(self, services: Services, queue: procrastinate.App) -> None:
+        async def livez(_: Request) -> Response:
+            connector = queue.connector
+            assert isinstance(connector, _Connector)
+            silent = time.monotonic() - connector.worked_at > SILENT_SECONDS
+            return PlainTextResponse("the queue is not being read\n", 503) if silent else PlainTextResponse("ok\n")
+
+        application = Starlette(routes=[Route("/livez", livez)])
         settings = services.settings
         config = uvicorn.Config(
             application,

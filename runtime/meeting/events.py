@@ -62,7 +62,8 @@ def parse_call_event(plain: bytes) -> CallEvent:
     """The event in a decrypted payload. Raises `CallEventInvalid`, never with its content."""
     try:
         payload = json.loads(plain)
-    except ValueError:
+        json.dumps(payload, ensure_ascii=False).encode()  # "\\ud800" is JSON, and no text
+    except (ValueError, RecursionError):
         raise CallEventInvalid("expected JSON") from None
     event = _lowered(payload)
     identifier, kind, time = event.get("id"), event.get("eventtype"), event.get("eventdatetime")

@@ -45,6 +45,7 @@ def parse(body: bytes) -> Incoming:
     """Raises `NotificationRefused`."""
     try:
         parsed = json.loads(body)
+        json.dumps(parsed, ensure_ascii=False).encode()  # "\\ud800" is JSON, and no text
     except (ValueError, RecursionError):
         raise NotificationRefused("not-json") from None
     fields = cast("dict[str, Any]", parsed) if isinstance(parsed, dict) else {}

@@ -15,7 +15,7 @@ from runtime.errors import DatabaseUnavailable, IdentityUnavailable, StartRefuse
 from runtime.grants import GRANTS
 from runtime.init import parse_roles, prepare
 from runtime.keys import NAMES
-from runtime.purge import KEPT, RETENTION, WITH_THEIR_VISIT, purge
+from runtime.purge import KEPT, OF_THE_QUEUE, RETENTION, WITH_THEIR_VISIT, purge
 from tests.support.connector import FakeVault, Outside, clients, settings_for
 from tests.support.launching import Connector, Place, code_of, running_connector
 from tests.support.postgres import (
@@ -100,8 +100,7 @@ def test_the_tables_have_the_listed_columns(postgres: PostgresServer) -> None:
 def test_every_table_has_a_retention(postgres: PostgresServer) -> None:
     with postgres.administrator("connector") as connection:
         tables = {n for (n,) in connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'connector'")}
-    ours = {t for t in tables if not t.startswith("procrastinate_")}
-    assert ours == {r.table for r in RETENTION} | WITH_THEIR_VISIT | KEPT
+    assert tables == {r.table for r in RETENTION} | WITH_THEIR_VISIT | KEPT | OF_THE_QUEUE
 
 
 # --- privileges -------------------------------------------------------------------------------------------------
@@ -180,6 +179,29 @@ async def test_purge_removes_what_is_past_and_nothing_else(place: Place) -> None
         assert len(connector.rows("launch")) == 1
         assert connector.rows("ticket") == []
         assert {row[2] for row in connector.rows("audit")} >= {"linked", "purged"}
+
+
+async def test_purge_removes_jobs_that_ended_a_day_ago_and_no_others(place: Place) -> None:
+    async with running_connector(place) as connector:
+        with connector.postgres.administrator(connector.database) as database:
+            database.execute("SET search_path = connector")
+            for status in ("failed", "cancelled", "aborted", "succeeded", "todo"):
+                for age in ("26 hours", "24 hours"):
+                    row = database.execute(
+                        "INSERT INTO procrastinate_jobs (task_name, queue_name) VALUES ('t', 'q') RETURNING id"
+                    ).fetchone()
+                    database.execute("UPDATE procrastinate_jobs SET status = %s WHERE id = %s", (status, *(row or ())))
+                    database.execute(
+                        "UPDATE procrastinate_events SET at = now() - %s::interval WHERE job_id = %s",
+                        (age, *(row or ())),
+                    )
+        worker = await _as_worker(connector)
+        try:
+            gone = await purge(worker)
+        finally:
+            await worker.database.close()
+        assert gone["procrastinate_jobs"] == 4
+        assert len(connector.rows("procrastinate_jobs")) == 6
 
 
 async def _as_worker(connector: Connector) -> Any:

@@ -137,6 +137,17 @@ async def test_a_bad_item_stores_nothing_and_takes_the_others_with_it(
     assert (stored(here), presence(here)) == (0, [])
 
 
+@pytest.mark.parametrize("where", ["client state", "event id", "person"])
+async def test_text_that_is_none_is_refused_and_not_stored(here: Clinic, where: str) -> None:
+    people = [staff("p-1", "\ud800")] if where == "person" else []
+    item = here.item(here.event("\ud800" if where == "event id" else "n-1", 1, *people))
+    if where == "client state":
+        item["clientState"] = "\ud800"
+    answer = await here.notify(item)
+    assert answer.status_code == (400 if where == "client state" else 403)
+    assert stored(here) == 0
+
+
 async def test_an_unknown_path_answers_nothing_and_stores_nothing(here: Clinic) -> None:
     item = here.item(here.event("n-1", 1, staff("p-1")))
     path = "/graph/notifications/" + "A" * 43

@@ -132,6 +132,25 @@ async def test_its_probe_answers_and_nothing_else_does(here: Clinic) -> None:
         assert (await http.get("/")).status_code == 404
 
 
+@pytest.mark.parametrize("reads", [True, False])
+async def test_its_probe_fails_while_the_queue_is_not_read(
+    here: Clinic, monkeypatch: pytest.MonkeyPatch, reads: bool
+) -> None:
+    monkeypatch.setattr(worker, "SILENT_SECONDS", 2.5)
+
+    async def hangs(_: object) -> None:
+        await asyncio.sleep(60)
+
+    if not reads:
+        monkeypatch.setattr(worker, "_work", hangs)
+    async with (
+        working(here) as services,
+        httpx.AsyncClient(base_url=f"http://127.0.0.1:{services.settings.port}") as http,
+    ):
+        await asyncio.sleep(4)
+        assert (await http.get("/livez")).status_code == (200 if reads else 503)
+
+
 async def test_no_job_names_anybody(here: Clinic) -> None:
     await here.provider("csn-canary")
     await here.happen("n-1", 1, staff("p-canary"))

@@ -176,7 +176,9 @@ class Clinic:
         path: str | None = None,
     ) -> httpx.Response:
         body = {"value": list(items), "validationTokens": [validation_token()] if tokens is None else tokens}
-        return await self.http.post(path or self.remotes.subscriptions[-1].path, json=body)
+        content = json.dumps(body)  # in ASCII, so that a test can send "\\ud800"
+        headers = {"content-type": "application/json"}
+        return await self.http.post(path or self.remotes.subscriptions[-1].path, content=content, headers=headers)
 
     async def happen(self, identifier: str, second: int, *people: dict[str, Any], kind: str = "rosterUpdated") -> None:
         answer = await self.notify(self.item(self.event(identifier, second, *people, kind=kind)))
