@@ -1,11 +1,13 @@
 """Write-backs: in order, at least once, later when the EHR is down, visibly dead when it never takes them."""
 
 import json
+import time
 from collections.abc import AsyncGenerator
 
 import httpx
 import pytest
 
+from runtime.ehr.smart import FAILURE_SECONDS
 from runtime.purge import purge
 from runtime.writeback.delivery import deliver
 from runtime.writeback.queue import wait_after
@@ -92,6 +94,7 @@ async def test_while_the_ehr_is_down_they_wait_in_order_and_are_delivered_later(
     key = here.rows("SELECT visit_key FROM visit")[0][0].hex()
     assert set(waiting) == {(f"write-back:{key}",)}
     here.remotes.broken.clear()
+    here.services.smart.monotonic = lambda: time.monotonic() + FAILURE_SECONDS
     await work(here)
     assert states(here) == ["delivered", "delivered"]
     assert len(said(here)) == 2
