@@ -1,12 +1,13 @@
 """What every test may use: the browser, the Pulumi CLI; Hypothesis keeps its examples below the virtual environment."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis.configuration import set_hypothesis_home_dir
 
 from tests.support.browser import chromium
-from tests.support.stack import running_stack
+from tests.support.stack import MADE, running_stack
 from tools.pulumi_cli import pulumi_cli
 
 __all__ = ["running_stack"]
@@ -25,3 +26,12 @@ def chromium_executable() -> Path:
 @pytest.fixture(scope="session")
 def pulumi_executable() -> Path:
     return pulumi_cli(print)
+
+
+@pytest.fixture(autouse=True)
+def _stacks_end_with_their_test() -> Iterator[None]:  # pyright: ignore[reportUnusedFunction]
+    before = len(MADE)  # fixtures of a wider scope come first: their stacks stay
+    yield
+    for stack in MADE[before:]:
+        stack.kill()
+    del MADE[before:]

@@ -27,6 +27,11 @@ from workflow.errors import EngineFailed, WorkflowError
 from workflow.project import PROJECT_VARIABLE, STATE_VARIABLE, Project
 
 PASSPHRASE = "emulated"
+WHOLE_FILES = "metadata=skip"
+"""The file backend renames whole files into place, but for the attributes that it keeps beside each: an engine killed
+while it writes those leaves a state that no engine reads ("EOF"). Nothing reads them, so none are written
+(gocloud.dev/blob/fileblob, URLOpener)."""
+
 GRACE_SECONDS = 60.0
 """How long an interrupted engine may take to write down what it did."""
 
@@ -53,7 +58,7 @@ class Engine:
         state = self.project.state
         settings = {
             STATE_VARIABLE: str(state),
-            "PULUMI_BACKEND_URL": self.backend.as_uri(),
+            "PULUMI_BACKEND_URL": f"{self.backend.as_uri()}?{WHOLE_FILES}",
             "PULUMI_HOME": str(state / "pulumi-home"),
             "PULUMI_CONFIG_PASSPHRASE_FILE": str(state / "passphrase"),
             "PULUMI_STACK": self.stack,

@@ -15,6 +15,7 @@ import sysconfig
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,8 @@ LINKED = ("__main__.py", "Pulumi.yaml", "components", "policies", "requirements"
 PORT = re.compile(r"\b84[4-7][0-9]\b")
 START_SECONDS = 300.0
 END_SECONDS = 120.0
+MADE: list["TestStack"] = []
+"""Those of the running test, whose processes end with it however it ends: a failed test must fail alone."""
 
 
 @dataclass
@@ -69,7 +72,9 @@ class TestStack:
             "CONNECTOR_STATE": str(folder / ".local"),
             "CONNECTOR_EMULATED_WORLD": str(folder / "world.yaml"),
         }
-        return cls(folder, name, kept | own)
+        made = cls(folder, name, kept | own)
+        MADE.append(made)
+        return made
 
     @property
     def state(self) -> Path:
@@ -166,6 +171,14 @@ class TestStack:
             except psutil.Error:
                 continue
         return lines
+
+    def kill(self) -> None:
+        """End whatever of it still runs."""
+        while left := self.processes():
+            for process in left:
+                with suppress(psutil.Error):
+                    process.kill()
+            psutil.wait_procs(left, timeout=5)
 
     def arm(self) -> dict[str, Any]:
         """The emulated cloud's resources, by id."""
