@@ -27,6 +27,7 @@ from workflow.errors import EngineFailed, WorkflowError
 from workflow.project import PROJECT_VARIABLE, STATE_VARIABLE, Project
 
 PASSPHRASE = "emulated"
+
 WHOLE_FILES = "metadata=skip"
 """The file backend renames whole files into place, but for the attributes that it keeps beside each: an engine killed
 while it writes those leaves a state that no engine reads ("EOF"). Nothing reads them, so none are written

@@ -98,3 +98,13 @@ def test_after_the_command_itself_is_killed_the_next_one_ends_what_it_left(
     assert ended.returncode == 0, ended.stderr
     assert stack.arm() == {}
     assert stack.until_no_processes() == []
+
+
+def test_nothing_stands_beside_a_state_that_a_killed_engine_could_leave_half_written(
+    tmp_path: Path, pulumi_executable: Path
+) -> None:
+    """The file backend writes a file's attributes in place; half of them, and no engine reads the state."""
+    stack = TestStack.make(tmp_path)
+    assert stack.connector("env", stack.name).returncode == 0
+    states = stack.state / "pulumi" / ".pulumi" / "stacks"
+    assert {file.suffix for file in states.rglob("*") if file.is_file()} == {".json", ".bak"}

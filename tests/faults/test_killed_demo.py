@@ -13,6 +13,7 @@ from tests.support.processes import chosen_by_seed, described, in_session, lives
 from tests.support.stack import TestStack
 
 VISITS = 4
+SUPERVISOR = "-m emulators.azure.supervisor"
 
 
 def test_after_a_killed_demo_the_next_one_recovers_ends_with_zero_and_leaves_nothing(
@@ -28,7 +29,7 @@ def test_after_a_killed_demo_the_next_one_recovers_ends_with_zero_and_leaves_not
 
     first = stack.start("demo")
     until(lambda: len(stack.arm()) >= resources or first.poll() is not None, f"{resources} resources", 180)
-    time.sleep(delay)
+    time.sleep(delay)  # a moment that the seed chose: there is nothing to wait for
     assert first.poll() is None
     helpers = psutil.Process(first.pid).children(recursive=True)
     engines = [p for p in helpers if p.name().startswith("pulumi") and "language" not in p.name()]
@@ -42,11 +43,8 @@ def test_after_a_killed_demo_the_next_one_recovers_ends_with_zero_and_leaves_not
     assert described(helpers) == [], "helpers of the engine end within 10 s; the supervisor's processes stay"
 
     second = stack.start("demo", "--appointments", str(VISITS), "--output", "json")
-    sessions: set[int] = set()
-    while second.poll() is None and not sessions:
-        if stack.arm() and stack.named("-m emulators.azure.supervisor"):
-            sessions.add(supervisor(stack).pid)
-        time.sleep(0.2)
+    until(lambda: second.poll() is not None or (stack.arm() and stack.named(SUPERVISOR)), "a supervisor", 300)
+    sessions = {supervisor(stack).pid} if second.poll() is None else set[int]()
     output, errors = second.communicate(timeout=300)
     assert second.returncode == 0, errors[-4000:]
     visits = [v for o in json.loads(output)["organizations"] for v in o["visits"]]
@@ -63,6 +61,6 @@ def test_after_a_killed_demo_the_next_one_recovers_ends_with_zero_and_leaves_not
 
 def _without_supervisor(stack: TestStack, processes: list[psutil.Process]) -> list[psutil.Process]:
     """A database's own processes lead sessions of their own: the supervisor's are known by descent."""
-    supervisors = stack.named("-m emulators.azure.supervisor")
+    supervisors = stack.named(SUPERVISOR)
     kept = {*supervisors, *(child for s in supervisors for child in s.children(recursive=True))}
     return [process for process in processes if process not in kept]

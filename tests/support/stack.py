@@ -36,8 +36,9 @@ LINKED = ("__main__.py", "Pulumi.yaml", "components", "policies", "requirements"
 PORT = re.compile(r"\b84[4-7][0-9]\b")
 START_SECONDS = 300.0
 END_SECONDS = 120.0
+KILL_ROUNDS = 10
 MADE: list["TestStack"] = []
-"""Those of the running test, whose processes end with it however it ends: a failed test must fail alone."""
+"""In the order in which they were made. `conftest.py` ends those of a test with it: a failed test must fail alone."""
 
 
 @dataclass
@@ -173,12 +174,15 @@ class TestStack:
         return lines
 
     def kill(self) -> None:
-        """End whatever of it still runs."""
-        while left := self.processes():
+        """End whatever of it still runs, and what the dying still start."""
+        for _ in range(KILL_ROUNDS):
+            left = self.processes()
             for process in left:
                 with suppress(psutil.Error):
                     process.kill()
             psutil.wait_procs(left, timeout=5)
+            if not left:
+                return
 
     def arm(self) -> dict[str, Any]:
         """The emulated cloud's resources, by id."""
