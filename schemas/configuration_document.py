@@ -16,25 +16,68 @@ from typing import Literal
 import rfc8785
 from pydantic import ValidationError
 
-from schemas.stack_config import ConfigModel, Organization, StackConfig
+from schemas.config_model import ConfigModel
+from schemas.promotion.approvals import Approvals
+from schemas.promotion.envelope import StatementFile
+from schemas.promotion.promoted import Promoted
+from schemas.promotion_config import Promotion
+from schemas.scalars import PublicHost
+from schemas.stack_config import Organization, PublicHosts, StackConfig
 from schemas.vocabulary import Cloud, GeographyName, Stage
 
 CHUNK_CHARACTERS = 24 * 1024
 MAXIMUM_BYTES = 64 * 1024 * 1024
 
 
-class ConfigurationDocument(ConfigModel):
-    """What one geography's runtime serves."""
+class CarriedStatement(ConfigModel):
+    """A statement's file: its path in the project, and its content, which is verified again wherever it is used."""
 
-    version: Literal[1] = 1
+    path: str
+    content: str
+
+
+class ConfigurationDocument(ConfigModel):
+    """What one geography's runtime is told: its organisations, and the statements on which serving them rests.
+
+    `proposals` are, in the test stage, the production connections for the portal; empty elsewhere.
+    """
+
+    version: Literal[2] = 2
     stage: Stage
     cloud: Cloud
     geography: GeographyName
+    public_hosts: PublicHosts
+    portal_host: PublicHost | None = None
+    promotion: Promotion
     organizations: tuple[Organization, ...]
+    proposals: tuple[Organization, ...] = ()
+    statements: tuple[CarriedStatement, ...] = ()
+    promoted: Promoted = Promoted()
 
     @classmethod
-    def of(cls, stack: StackConfig, geography: GeographyName) -> "ConfigurationDocument":
-        return cls(stage=stack.stage, cloud=stack.cloud, geography=geography, organizations=stack.served_in(geography))
+    def of(
+        cls, stack: StackConfig, geography: GeographyName, approvals: Approvals | None = None
+    ) -> "ConfigurationDocument":
+        """Of a stack and what is below `approvals/`, in the part that concerns the geography."""
+        served, proposed = stack.served_in(geography), stack.proposed_in(geography)
+        mine = (approvals or Approvals()).of_geography(stack.stage, geography, (*served, *proposed))
+        config = stack.geographies[geography]
+        return cls(
+            stage=stack.stage,
+            cloud=stack.cloud,
+            geography=geography,
+            public_hosts=config.public_hosts,
+            portal_host=config.portal_host,
+            promotion=stack.promotion,
+            organizations=served,
+            proposals=proposed,
+            statements=tuple(CarriedStatement(path=s.path, content=s.content.decode()) for s in mine.statements),
+            promoted=mine.promoted,
+        )
+
+    @property
+    def statement_files(self) -> tuple[StatementFile, ...]:
+        return tuple(StatementFile(s.path, s.content.encode()) for s in self.statements)
 
 
 @dataclass(frozen=True)

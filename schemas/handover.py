@@ -20,8 +20,9 @@ class Handover(BaseModel):
     """One field, one environment variable: `CONNECTOR_` and the field's name in capitals.
 
     `database_url` is `postgresql://<role>@<host>[:port]/<database>?sslmode=...`; the password is a token that the
-    runtime gets as `managed_identity_client_id`. URLs have no slash at the end, except `key_vault_url`, which is the
-    vault's `vaultUri` as Azure gives it.
+    runtime gets as `managed_identity_client_id`. URLs have no slash at the end, except `key_vault_url` and
+    `storage_url`, which are the vault's `vaultUri` and the account's blob endpoint as Azure gives them.
+    `public_host` is the portal's own host where the role is portal.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -30,11 +31,13 @@ class Handover(BaseModel):
     stage: Stage
     cloud: Cloud
     geography: GeographyName
+    image: Annotated[str, Field(pattern=r"^[^@\s]+@sha256:[0-9a-f]{64}$")]
     public_host: PublicHost
     managed_identity_client_id: Guid
     managed_identity_principal_id: Guid
     key_vault_url: Annotated[str, Field(pattern=r"^https://[^/?#@]+/$")]
     database_url: Annotated[str, Field(pattern=r"^postgresql://[^/?#@:]+@[^/?#@]+/[a-z_]+\?sslmode=[a-z-]+$")]
+    storage_url: Annotated[str, Field(pattern=r"^https://[^/?#@]+/$")]
     configuration_sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
     configuration_secret: Annotated[SecretName, Field(description="The vault secret that holds the first chunk")]
     configuration_chunks: Annotated[int, Field(ge=1, le=4096)]
@@ -42,6 +45,9 @@ class Handover(BaseModel):
     graph_url: HttpsOrigin
     application_id: Guid
     home_tenant_id: Guid
+    repository_url: Annotated[str, Field(pattern=r"^(https://[^/?#@]+/[^?#@]+|file:///[^?#]+)$")] | None = Field(
+        default=None, description="Only for the portal: the git repository in which it proposes changes"
+    )
     ca_bundle: Annotated[str, Field(pattern=r"^/.+$")] | None = None
     database_roles: Annotated[str, Field(pattern=r"^[a-z_]+=[0-9a-f-]{36}(,[a-z_]+=[0-9a-f-]{36})*$")] | None = Field(
         default=None,

@@ -30,6 +30,7 @@ STACK_FIELDS = {
     "image": "text",
     "microsoft365": "json",
     "geographies": "json",
+    "promotion": "json",
     "organizations": "json",
 }
 """The keys under `teams-ehr-connector:`, and how the engine hands each to the program."""

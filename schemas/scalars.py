@@ -7,6 +7,7 @@ Owns the spelling rules of single values (URLs, identifiers, host names, address
 import ipaddress
 import re
 import unicodedata
+from datetime import datetime
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
@@ -201,6 +202,14 @@ def _image(value: str) -> str:
     return value
 
 
+def _timestamp(value: str) -> str:
+    try:
+        datetime.strptime(value, "%Y-%m-%dT%H:%M:%SZ")  # noqa: DTZ007 - the Z is in the pattern
+    except ValueError:
+        raise ValueError("expected a time in UTC that exists, such as 2026-01-31T09:30:00Z") from None
+    return value
+
+
 def _expects(what: str) -> Any:
     """The words for a value that does not fit: in `connector check`, and in editors (`errorMessage`)."""
     return Field(json_schema_extra={"errorMessage": f"expected {what}"})
@@ -248,6 +257,49 @@ SecretName = Annotated[
     _expects("the name of a Key Vault secret (letters, digits and hyphens), never the secret itself"),
 ]
 """The name of a Key Vault secret: a reference, never a value."""
+
+KeyId = Annotated[
+    str,
+    StringConstraints(pattern=r"^[0-9a-f]{64}$"),
+    _expects("a key id: the SHA-256 of the public key (SubjectPublicKeyInfo, DER) as 64 hex digits"),
+]
+"""The fingerprint of a public key: SHA-256 over its SubjectPublicKeyInfo in DER (RFC 5280 section 4.1.2.7)."""
+
+KeyVersion = Annotated[
+    str,
+    StringConstraints(pattern=r"^[0-9a-f]{32}$"),
+    _expects("a version of a Key Vault key: 32 hex digits"),
+]
+"""A version of a Key Vault key, as the vault names it."""
+
+Sha256 = Annotated[
+    str,
+    StringConstraints(pattern=r"^[0-9a-f]{64}$"),
+    _expects("a SHA-256 digest as 64 hex digits in lower case"),
+]
+"""A SHA-256 digest."""
+
+Timestamp = Annotated[
+    str,
+    StringConstraints(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z$"),
+    AfterValidator(_timestamp),
+    _expects("a time in UTC such as 2026-01-31T09:30:00Z"),
+]
+"""A moment in UTC, to the second (RFC 3339)."""
+
+BranchName = Annotated[
+    str,
+    StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*(?:[./][A-Za-z0-9_-]+)*$", max_length=100),
+    _expects("the name of a git branch, such as main"),
+]
+"""A git branch, in a part of what git allows (git-check-ref-format)."""
+
+GitHubLogin = Annotated[
+    str,
+    StringConstraints(pattern=r"^[A-Za-z0-9]+(?:-[A-Za-z0-9]+)*$", max_length=39),
+    _expects("a GitHub account name"),
+]
+"""An account name at GitHub."""
 
 Region = Annotated[
     str,

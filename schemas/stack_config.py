@@ -6,9 +6,10 @@ Rules that hold between values are in `rules/`; reading files is in `loading.py`
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
-from pydantic.alias_generators import to_camel
+from pydantic import Field
 
+from schemas.config_model import ConfigModel
+from schemas.promotion_config import Promotion
 from schemas.scalars import (
     AddressRange,
     ContextKey,
@@ -18,6 +19,7 @@ from schemas.scalars import (
     EhrUrl,
     FhirBaseUrl,
     FilePath,
+    GitHubLogin,
     Guid,
     HttpsOrigin,
     Identifier,
@@ -30,14 +32,6 @@ from schemas.scalars import (
 from schemas.vocabulary import Cloud, EhrKind, GeographyName, Stage
 
 PROJECT = "teams-ehr-connector"
-
-
-class ConfigModel(BaseModel):
-    """Frozen, closed (unknown keys refused), camelCase in YAML and JSON."""
-
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", alias_generator=to_camel, validate_by_alias=True, validate_by_name=True
-    )
 
 
 # --- identity platform ------------------------------------------------------------------------------------------
@@ -77,6 +71,9 @@ class Microsoft365(ConfigModel):
     """The connector's multi-tenant app registration of this stage, and the cloud in which it lives."""
 
     application_id: Guid
+    portal_application_id: Guid | None = Field(
+        default=None, description="The portal's app registration, without Graph permissions; needed in the test stage"
+    )
     home_tenant_id: Guid = Field(description="The platform team's tenant, which holds the app registration")
     national_cloud: Literal["global", "us-government", "us-government-dod", "china"] | None = None
     emulation: EmulatedMicrosoft365 | None = None
@@ -120,6 +117,9 @@ class Geography(ConfigModel):
     location: Region
     allowed_regions: Annotated[tuple[Region, ...], Field(min_length=1)]
     public_hosts: PublicHosts
+    portal_host: PublicHost | None = Field(
+        default=None, description="The portal's host name; needed in the test stage, which alone has a portal"
+    )
     network: Network
 
 
@@ -132,6 +132,7 @@ class Person(ConfigModel):
     tenant_id: Guid
     object_id: Guid
     display_name: DisplayName
+    github: GitHubLogin | None = Field(default=None, description="Their GitHub account, where they review there")
 
 
 class PublicClient(ConfigModel):
@@ -255,6 +256,9 @@ class Organization(ConfigModel):
     geography: GeographyName
     tenant_id: Guid
     administrators: Annotated[tuple[Person, ...], Field(min_length=1)]
+    one_person: bool = Field(
+        default=False, description="Whether an administrator may be the approver of the own organisation"
+    )
     connections: Annotated[tuple[EhrConnection, ...], Field(min_length=1)]
 
 
@@ -269,12 +273,19 @@ class StackConfig(ConfigModel):
     image: Image
     microsoft365: Microsoft365
     geographies: Annotated[dict[GeographyName, Geography], Field(min_length=1)]
+    promotion: Promotion
     organizations: tuple[Organization, ...]
 
     def served_in(self, geography: GeographyName) -> tuple[Organization, ...]:
         """The organisations at home in a geography, each with the connections of this stage only."""
+        return self._at_home(geography, self.stage)
+
+    def proposed_in(self, geography: GeographyName) -> tuple[Organization, ...]:
+        """In the test stage, the organisations with the production connections that they propose; else none."""
+        return self._at_home(geography, Stage.PRODUCTION) if self.stage is Stage.TEST else ()
+
+    def _at_home(self, geography: GeographyName, stage: Stage) -> tuple[Organization, ...]:
         at_home = (o for o in self.organizations if o.geography is geography)
         return tuple(
-            o.model_copy(update={"connections": tuple(c for c in o.connections if c.stage is self.stage)})
-            for o in at_home
+            o.model_copy(update={"connections": tuple(c for c in o.connections if c.stage is stage)}) for o in at_home
         )

@@ -51,6 +51,26 @@ class RuntimeRole(StrEnum):
     INIT = "init"
     APPLICATION = "application"
     WORKER = "worker"
+    PORTAL = "portal"
+
+
+class StatementType(StrEnum):
+    """What a signed statement says; a trusted key lists the types that it may sign."""
+
+    APPROVAL = "approval"
+    REHEARSAL = "rehearsal"
+    REVOCATION = "revocation"
+    BREAK_GLASS = "break-glass"
+    AUDIT_HEAD = "audit-head"
+
+
+class RehearsalPolicy(StrEnum):
+    """What a production connection needs of rehearsals."""
+
+    EACH_IMAGE = "each-image"
+    """A visit in test with this configuration and this image."""
+    ONCE = "once"
+    """A visit in test with this configuration."""
 
 
 class VisitKind(StrEnum):

@@ -8,13 +8,13 @@ reports at the path of a single value.
 from collections.abc import Iterator
 from dataclasses import replace
 
-from schemas.rules import clients, clouds, connections, geographies, organizations
+from schemas.rules import clients, clouds, connections, geographies, organizations, promotion
 from schemas.rules.rule import RULES, Rule, Violation
 from schemas.stack_config import StackConfig
 
 __all__ = ["RULES", "Rule", "Violation", "violations"]
 
-FAMILIES = (geographies, organizations, connections, clients, clouds)
+FAMILIES = (geographies, organizations, connections, clients, clouds, promotion)
 """The modules whose rules are in the table."""
 
 

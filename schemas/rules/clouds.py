@@ -88,6 +88,8 @@ def _public_hosts(stack: StackConfig) -> Iterator[tuple[Path, str]]:
             host = getattr(geography.public_hosts, stage)
             if isinstance(host, str):
                 yield (*path, "publicHosts", str(stage)), host
+        if isinstance(geography.portal_host, str):
+            yield (*path, "portalHost"), geography.portal_host
 
 
 def ehr_urls(connection: EhrConnection) -> Iterator[tuple[Path, str]]:

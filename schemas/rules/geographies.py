@@ -29,12 +29,13 @@ def location_is_an_allowed_region(stack: StackConfig) -> Iterator[Violation]:
 
 @rule("public-host-repeated")
 def public_hosts_are_distinct(stack: StackConfig) -> Iterator[Violation]:
-    hosts = (
+    hosts = [
         ((*path, "publicHosts", stage), getattr(geography.public_hosts, stage))
         for path, _, geography in geographies_of(stack)
         for stage in Stage
-    )
-    return repeated(((p, h) for p, h in hosts), "a public host")
+    ]
+    portals = [((*path, "portalHost"), geography.portal_host) for path, _, geography in geographies_of(stack)]
+    return repeated(iter([*hosts, *(p for p in portals if isinstance(p[1], str))]), "a public host")
 
 
 @rule("subnet-outside-address-space")

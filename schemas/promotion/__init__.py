@@ -1,0 +1,14 @@
+"""Approval and promotion as values: statements, whose signatures count, and the decision that follows from them.
+
+Pure, like all of `schemas/`: bytes and time come in, a verified value or a reason comes out.
+
+    canonical.py   strict JSON in, canonical JSON (RFC 8785) out
+    digest.py      what an approval is about: one connection, as 32 bytes
+    statement.py   what the signed statements say
+    envelope.py    DSSE: from a file's bytes to a verified statement, or to the reason why not
+    trust.py       which keys count: those that image and stack both list
+    revocation.py  which list of revocations is held
+    promoted.py    what is promoted now
+    reasons.py     every reason, one a rule, in words
+    decide.py      the decision
+"""

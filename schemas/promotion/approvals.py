@@ -1,0 +1,109 @@
+"""What stands below `approvals/`: statements by organisation and connection, lists of revocations, what is promoted.
+
+Owns which of it concerns a geography, and the way from a configuration with it to what `decide` needs.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from schemas.promotion.decide import Known
+from schemas.promotion.envelope import StatementFile, Verified, verify
+from schemas.promotion.promoted import FILE, Promoted, read_promoted
+from schemas.promotion.reasons import Reason
+from schemas.promotion.revocation import Held, accept
+from schemas.promotion.statement import FOLDER, is_statement_file
+from schemas.promotion.trust import Trust, TrustAnchors
+from schemas.stack_config import Organization, StackConfig
+from schemas.vocabulary import GeographyName, Stage
+
+
+@dataclass(frozen=True)
+class Approvals:
+    """The folder's content."""
+
+    statements: tuple[StatementFile, ...] = ()
+    promoted: Promoted = field(default_factory=Promoted)
+
+    @classmethod
+    def read(cls, paths: Iterable[str], read: Callable[[str], bytes]) -> "Approvals":
+        """From the paths of all files of the project below `approvals/`. Raises `PromotedInvalid`."""
+        names = sorted(paths)
+        files = tuple(StatementFile(p, read(p)) for p in names if is_statement_file(p))
+        return cls(files, read_promoted(read(FILE) if FILE in names else None))
+
+    def of_geography(
+        self, stage: Stage, geography: GeographyName, organizations: Sequence[Organization]
+    ) -> "Approvals":
+        """The statements of these organisations, and the geography's list of revocations of this stage."""
+        folders = tuple(f"{FOLDER}/{o.id}/" for o in organizations)
+        revocations = revocations_file(geography, stage)
+        own = tuple(s for s in self.statements if s.path.startswith(folders) or s.path == revocations)
+        connections = {c.id for o in organizations for c in o.connections}
+        promoted = {k: v for k, v in self.promoted.connections.items() if k in connections}
+        return Approvals(own, Promoted(connections=promoted))
+
+
+def revocations_file(geography: GeographyName, stage: Stage) -> str:
+    return f"{FOLDER}/revocations/{geography}-{stage}.json"
+
+
+def held_in(
+    statements: Sequence[StatementFile],
+    trust: Trust,
+    stage: Stage,
+    geographies: Iterable[GeographyName],
+    now: datetime,
+) -> tuple[dict[GeographyName, Held], list[Reason]]:
+    """The lists of revocations among the files, by geography, and why others do not count.
+
+    A list that has expired is held all the same: who goes by files has nothing newer. `decide` says that it is stale.
+    """
+    found: dict[GeographyName, Held] = {}
+    reasons: list[Reason] = []
+    by_path = {s.path: s for s in statements}
+    for geography in geographies:
+        file = by_path.get(revocations_file(geography, stage))
+        if file is None:
+            continue
+        list_ = verify(file, trust)
+        if not isinstance(list_, Verified):
+            reasons.append(list_.reason)
+            continue
+        held = accept(list_, None, geography, stage, now, expired=True)
+        if isinstance(held, Reason):
+            reasons.append(held)
+        else:
+            found[geography] = held
+    return found, reasons
+
+
+def known_of_stack(
+    stack: StackConfig,
+    approvals: Approvals,
+    anchors: TrustAnchors,
+    image: str,
+    now: datetime,
+    *,
+    source: StackConfig | None = None,
+    at_base: Promoted | None = None,
+    highest_serials: Mapping[str, int] | None = None,
+) -> Known:
+    """What is known where the project's files are; `source` is the test stack from which a production stack comes."""
+    trust = Trust(stack.promotion.trusted_keys, anchors)
+    held, _ = held_in(approvals.statements, trust, stack.stage, stack.geographies, now)
+    return Known(
+        stage=stack.stage,
+        organizations=[o for g in stack.geographies for o in stack.served_in(g)],
+        hosts={name: g.public_hosts for name, g in stack.geographies.items()},
+        statements=approvals.statements,
+        trust=trust,
+        image=image,
+        now=now,
+        rehearsal=stack.promotion.rehearsal,
+        revocations=held,
+        highest_serials=highest_serials or {},
+        promoted=approvals.promoted,
+        at_base=at_base,
+        proposals=source.organizations if source else None,
+    )

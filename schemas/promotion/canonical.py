@@ -1,0 +1,83 @@
+"""JSON that no two readers understand differently: strict in, canonical (RFC 8785) out, digests with their domain.
+
+Refused are duplicate keys, numbers with a fraction or beyond 2^53 - 1, half characters, and anything after the value.
+"""
+
+import hashlib
+import json
+from typing import Any
+
+import rfc8785
+
+LARGEST_BYTES = 1024 * 1024
+DEEPEST = 20
+_LARGEST_INTEGER = 2**53 - 1
+
+
+class NotStrictJson(ValueError):
+    """The bytes are not JSON that every reader understands alike. The message says why."""
+
+
+def read_json(data: bytes) -> Any:
+    """The value of strict JSON in UTF-8. Raises `NotStrictJson`."""
+    if len(data) > LARGEST_BYTES:
+        raise NotStrictJson(f"expected at most {LARGEST_BYTES} bytes")
+    try:
+        value = json.loads(
+            data.decode("utf-8"),
+            object_pairs_hook=_object,
+            parse_float=_refuse_number,
+            parse_constant=_refuse_number,
+            parse_int=_integer,
+        )
+    except NotStrictJson:
+        raise
+    except (ValueError, RecursionError) as e:
+        raise NotStrictJson(f"expected JSON: {type(e).__name__}") from None
+    _check(value, 0)
+    return value
+
+
+def canonical(value: Any) -> bytes:
+    """RFC 8785 (JSON Canonicalization Scheme)."""
+    return rfc8785.dumps(value)
+
+
+def digest(domain: str, data: bytes) -> str:
+    """SHA-256 in hex over `teams-ehr-connector/<domain>`, a NUL byte and the data: no digest passes for another's."""
+    return hashlib.sha256(f"teams-ehr-connector/{domain}\0".encode() + data).hexdigest()
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise NotStrictJson("expected each key once")
+    return found
+
+
+def _integer(text: str) -> int:
+    value = int(text) if len(text) < 20 else _LARGEST_INTEGER + 1
+    if abs(value) > _LARGEST_INTEGER or text == "-0":
+        raise NotStrictJson("expected integers between -(2^53 - 1) and 2^53 - 1")
+    return value
+
+
+def _refuse_number(_: str) -> Any:
+    raise NotStrictJson("expected no numbers but integers")
+
+
+def _check(value: Any, depth: int) -> None:
+    if depth > DEEPEST:
+        raise NotStrictJson(f"expected at most {DEEPEST} levels of nesting")
+    if isinstance(value, str):
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            raise NotStrictJson("expected whole characters") from None
+    elif isinstance(value, dict):
+        for key, item in value.items():  # pyright: ignore[reportUnknownVariableType] # JSON
+            _check(key, depth + 1)
+            _check(item, depth + 1)
+    elif isinstance(value, list):
+        for item in value:  # pyright: ignore[reportUnknownVariableType] # JSON
+            _check(item, depth + 1)

@@ -1,0 +1,90 @@
+"""The configuration of promotion: whose signatures count, where changes are proposed, what a rehearsal must cover.
+
+Owns the key `teams-ehr-connector:promotion` of a stack. What the words do is in `promotion/`.
+"""
+
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import Field
+
+from schemas.config_model import ConfigModel
+from schemas.scalars import (
+    BranchName,
+    FilePath,
+    Guid,
+    HttpsOrigin,
+    HttpsUrl,
+    Identifier,
+    KeyId,
+    KeyVersion,
+    OpaqueId,
+    SecretName,
+    Timestamp,
+)
+from schemas.vocabulary import GeographyName, RehearsalPolicy, StatementType
+
+
+class TrustedKey(ConfigModel):
+    """A pinned key version and what it may sign; it counts only where the image lists it too (`promotion/trust.py`)."""
+
+    key_id: KeyId
+    name: SecretName = Field(description="The key's name in its Key Vault")
+    version: KeyVersion
+    geography: GeographyName
+    statement_types: Annotated[tuple[StatementType, ...], Field(min_length=1)]
+    retired_at: Timestamp | None = Field(
+        default=None, description="Statements that it issued at or after this time count no more"
+    )
+
+
+class GitHubApp(ConfigModel):
+    """The GitHub App by which the portal opens pull requests: contents and pull requests of one repository, no more."""
+
+    app_id: OpaqueId
+    installation_id: OpaqueId
+    key: SecretName = Field(description="Key Vault secret that holds the app's private key (PEM)")
+    api_url: HttpsOrigin = "https://api.github.com"
+
+
+class RemoteKind(StrEnum):
+    """How a change is proposed."""
+
+    FOLDER = "folder"
+    GIT = "git"
+    GITHUB = "github"
+
+
+class Repository(ConfigModel):
+    """The git repository that holds the configuration, and how the portal proposes changes of it."""
+
+    url: HttpsUrl | None = Field(default=None, description="Where the remote is, over https")
+    folder: FilePath | None = Field(
+        default=None, description="A bare repository inside the project, only where cloud is emulated"
+    )
+    branch: BranchName = "main"
+    credential: SecretName | None = Field(
+        default=None, description="Key Vault secret that holds a token for the remote, where it is not GitHub"
+    )
+    github: GitHubApp | None = None
+
+    @property
+    def kind(self) -> RemoteKind:
+        if self.folder is not None:
+            return RemoteKind.FOLDER
+        return RemoteKind.GITHUB if self.github is not None else RemoteKind.GIT
+
+
+class Promotion(ConfigModel):
+    """How connections of this stack come to be served."""
+
+    source: Identifier | None = Field(
+        default=None, description="The test stack from which a production stack is promoted: NAME of Pulumi.NAME.yaml"
+    )
+    trusted_keys: tuple[TrustedKey, ...]
+    approval_days: Annotated[int, Field(ge=1, le=730)] = 365
+    rehearsal: RehearsalPolicy = RehearsalPolicy.EACH_IMAGE
+    repository: Repository | None = Field(default=None, description="Needed in the test stage, for the portal's edits")
+    revokers: Guid | None = Field(
+        default=None, description="Object id of the Entra group that may publish revocations and break glass"
+    )
