@@ -213,7 +213,7 @@ def subject_name(predicate: Predicate) -> str:
 
 
 def payload(predicate: Predicate, sha256: str | None = None) -> bytes:
-    """The bytes to be signed. `sha256` is the digest of the subject: a connection, an audit row; revocations are theirs."""
+    """The bytes to be signed. `sha256` is the subject's: of a connection or an audit row."""
     body = predicate.model_dump(mode="json", by_alias=True, exclude_none=True)
     if sha256 is None:
         if not isinstance(predicate, Revocations):
