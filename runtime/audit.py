@@ -27,11 +27,21 @@ class Action(StrEnum):
     WRITE_BACK_DELIVERED = "write-back-delivered"
     WRITE_BACK_DEAD = "write-back-dead"
     PURGED = "purged"
+    # promotion: what people do in the portal, and what the runtime notices
+    PORTAL_SIGNED_IN = "portal-signed-in"
+    APPROVAL_GIVEN = "approval-given"
+    APPROVAL_REFUSED = "approval-refused"
+    EDIT_PROPOSED = "edit-proposed"
+    RECORDS_EXPORTED = "records-exported"
+    REHEARSAL_RECORDED = "rehearsal-recorded"
+    REVOCATIONS_HELD = "revocations-held"
+    DECISION_CHANGED = "decision-changed"
+    BREAK_GLASS_IN_FORCE = "break-glass-in-force"
 
 
 @dataclass(frozen=True)
 class AuditRow:
-    """`actor` is a keyed hash (EHR user, participant); `detail` is a code of ours, never free text."""
+    """`actor` is a keyed hash (EHR user, participant, Entra account); `detail` is a code of ours, never free text."""
 
     action: Action
     organization_id: str | None = None
