@@ -17,12 +17,14 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 
+from components.program import image_reference
 from emulators.state import MARKER_VARIABLE
 from emulators.tls import client_context
 from emulators.world import World, load_world
@@ -30,6 +32,7 @@ from schemas.loading import load_stack
 from schemas.stack_config import StackConfig
 from tests.support.canaries import plant
 from tests.support.samples import ROOT
+from tests.support.statements import accepted
 from workflow.project import reader
 
 LINKED = ("__main__.py", "Pulumi.yaml", "components", "policies", "requirements", "runtime", "schemas", ".venv")
@@ -52,8 +55,8 @@ class TestStack:
     environment: dict[str, str] = field(default_factory=dict[str, str])
 
     @classmethod
-    def make(cls, folder: Path, name: str = "local") -> "TestStack":
-        """Copy the samples into `folder`, with free ports in place of theirs."""
+    def make(cls, folder: Path, name: str = "local", *, approved: bool = True) -> "TestStack":
+        """Copy the samples into `folder`, with free ports in place of theirs; `approved` signs what they need."""
         ports = _Ports()
         for linked in LINKED:
             (folder / linked).symlink_to(ROOT / linked)
@@ -75,7 +78,19 @@ class TestStack:
         }
         made = cls(folder, name, kept | own)
         MADE.append(made)
+        if approved:
+            made.approve()
         return made
+
+    def approve(self) -> None:
+        """Everything that the configuration has now, approved and rehearsed below `approvals/`."""
+        test = load_stack("Pulumi.local.yaml", reader(self.root)).stack
+        assert test is not None
+        image = image_reference("working-tree", ROOT)
+        for file in accepted(test, datetime.now(UTC), image).statements:
+            place = self.root / file.path
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.write_bytes(file.content)
 
     @property
     def state(self) -> Path:
