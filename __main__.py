@@ -1,4 +1,4 @@
-"""The Pulumi program: one copy of the infrastructure for each geography that the stack configures."""
+"""The Pulumi program: one copy of the infrastructure for each geography, once production may be what is configured."""
 
 from pathlib import Path
 
@@ -6,8 +6,10 @@ import pulumi
 
 from components.geography import Geography
 from components.program import configured_stack, geographies
+from components.promotion import decided
 
 project = Path.cwd()
 stack = configured_stack(pulumi.runtime.get_config_env(), pulumi.get_stack(), project)
+decisions = decided(stack, project)
 for name, args in geographies(stack, project).items():
     pulumi.export(name, Geography(name, args).outputs)

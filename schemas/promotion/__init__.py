@@ -11,4 +11,6 @@ Pure, like all of `schemas/`: bytes and time come in, a verified value or a reas
     promoted.py    what is promoted now
     reasons.py     every reason, one a rule, in words
     decide.py      the decision
+    reading.py     what a decision is made from, read from a project's files
+    telling.py     decisions in words
 """

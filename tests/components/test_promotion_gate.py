@@ -1,0 +1,178 @@
+"""Production is decided before the first resource: an update stops with every reason, a preview warns, test goes on."""
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pulumi
+import pytest
+
+from components.program import image_reference
+from components.promotion import decided
+from schemas.promotion.approvals import Approvals
+from schemas.promotion.decide import Approved, Withdrawn
+from schemas.promotion.promoted import FILE
+from schemas.promotion.statement import Revoked, at
+from schemas.vocabulary import GeographyName, Stage
+from tests.support import statements
+from tests.support.program import stack_of
+from tests.support.samples import ROOT, organization_files, stack_files, text
+
+NOW = datetime.now(UTC).replace(microsecond=0)
+LINKED = ("schemas", "runtime", "requirements")
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """The sample stacks with nothing approved."""
+    for file in (*stack_files(), *organization_files()):
+        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / file).write_text(text(file), "utf-8")
+    for folder in LINKED:
+        (tmp_path / folder).symlink_to(ROOT / folder)
+    return tmp_path
+
+
+@pytest.fixture
+def warned(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    found: list[str] = []
+    monkeypatch.setattr(pulumi.log, "warn", found.append)
+    return found
+
+
+@pytest.fixture(params=[False])
+def preview(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[bool]:
+    monkeypatch.setattr(pulumi.runtime, "is_dry_run", lambda: request.param)
+    yield request.param
+
+
+def accepted(project: Path, now: datetime = NOW) -> Approvals:
+    """Everything approved and rehearsed with the image of this project."""
+    return statements.accepted(stack_of("local"), now, image_reference("working-tree", project))
+
+
+def put(project: Path, approvals: Approvals) -> None:
+    for file in approvals.statements:
+        (project / file.path).parent.mkdir(parents=True, exist_ok=True)
+        (project / file.path).write_bytes(file.content)
+    (project / FILE).parent.mkdir(exist_ok=True)
+    (project / FILE).write_text(approvals.promoted.text(), "utf-8")
+
+
+NOTHING_APPROVED = """\
+Production is refused; nothing was changed.
+4 of 4 connections may not be served in production:
+lakeside-production (lakeside): refused
+  - expected an approval of lakeside-production, got none [approval-missing]
+  - expected a list of revocations of americas, production, got none, ever [revocations-never-held]
+prairie-production (prairie): refused
+  - expected an approval of prairie-production, got none [approval-missing]
+  - expected a list of revocations of americas, production, got none, ever [revocations-never-held]
+rheinland-production (rheinland): refused
+  - expected an approval of rheinland-production, got none [approval-missing]
+  - expected a list of revocations of emea, production, got none, ever [revocations-never-held]
+southern-cross-production (southern-cross): refused
+  - expected an approval of southern-cross-production, got none [approval-missing]
+  - expected a list of revocations of apac, production, got none, ever [revocations-never-held]
+what to do:
+  approval-missing: the approver approves it in the portal of the test stack
+  revocations-never-held: `connector revoke --renew` publishes a new list
+`connector explain CONNECTION` tells the whole history of one"""
+
+
+@pytest.mark.usefixtures("preview", "warned")
+def test_an_update_of_production_stops_with_every_reason(project: Path) -> None:
+    with pytest.raises(pulumi.RunError) as refused:
+        decided(stack_of("local-prod"), project)
+    assert str(refused.value) == NOTHING_APPROVED
+
+
+@pytest.mark.parametrize("preview", [True], indirect=True)
+@pytest.mark.usefixtures("preview")
+def test_a_preview_of_production_warns_with_the_same_words(project: Path, warned: list[str]) -> None:
+    decided(stack_of("local-prod"), project)
+    (warning,) = warned
+    assert warning == "an update would be refused\n" + NOTHING_APPROVED.split("\n", 1)[1]
+
+
+@pytest.mark.usefixtures("preview")
+def test_an_update_of_test_never_stops(project: Path, warned: list[str]) -> None:
+    assert len(decided(stack_of("local"), project)) == 4
+    assert warned == []
+
+
+@pytest.mark.usefixtures("preview")
+def test_what_is_approved_and_rehearsed_goes_to_production(project: Path, warned: list[str]) -> None:
+    put(project, accepted(project))
+    decisions = decided(stack_of("local-prod"), project)
+    assert {type(d) for d in decisions.values()} == {Approved}
+    assert warned == []
+
+
+@pytest.mark.usefixtures("preview")
+def test_what_is_revoked_is_withdrawn_and_stops_nobody(project: Path, warned: list[str]) -> None:
+    found = accepted(project)
+    revoked = Revoked(connection="rheinland-production", reason="a leaked key", at=at(NOW))
+    list_ = statements.statement_file(
+        statements.private_key(Stage.PRODUCTION, GeographyName.EMEA, "revocation-signing"),
+        statements.revocations(GeographyName.EMEA, Stage.PRODUCTION, NOW, version=2, revoked=(revoked,)),
+    )
+    others = tuple(s for s in found.statements if s.path != list_.path)
+    put(project, Approvals((*others, list_), statements.promoted(stack_of("local"), NOW)))
+    decisions = decided(stack_of("local-prod"), project)
+    assert [d.connection for d in decisions.values() if isinstance(d, Withdrawn)] == ["rheinland-production"]
+    assert "rheinland-production (rheinland): withdrawn\n  - expected no revocation" in "\n".join(warned)
+
+
+@pytest.mark.usefixtures("preview")
+def test_an_approval_that_expires_soon_is_warned_of(project: Path, warned: list[str]) -> None:
+    put(project, accepted(project, NOW - timedelta(days=340)))
+    renewed = statements.accepted(stack_of("local"), NOW).statements
+    put(project, Approvals(tuple(s for s in renewed if "/revocations/" in s.path), accepted(project).promoted))
+    rehearsed = accepted(project).statements
+    put(project, Approvals(tuple(s for s in rehearsed if "/rehearsal-" in s.path)))
+    decided(stack_of("local-prod"), project)
+    (warning,) = warned
+    assert warning.startswith(
+        "promotion\nlakeside-production (lakeside): approved\n  - expected an approval for 30 days"
+    )
+
+
+def spoiled_source(project: Path) -> None:
+    (project / "Pulumi.local.yaml").write_text("config: {}\n", "utf-8")
+
+
+def missing_source(project: Path) -> None:
+    (project / "Pulumi.local.yaml").unlink()
+
+
+def spoiled_promoted(project: Path) -> None:
+    (project / FILE).parent.mkdir()
+    (project / FILE).write_text('{"version": 1, "connections": {}, "connections": {}}', "utf-8")
+
+
+def a_statement_outside(project: Path) -> None:
+    (project / "approvals" / "revocations").mkdir(parents=True)
+    outside = project.parent / f"{project.name}-outside.json"
+    outside.write_text("{}", "utf-8")
+    (project / "approvals" / "revocations" / "emea-production.json").symlink_to(outside)
+
+
+@pytest.mark.parametrize("preview", [False, True], indirect=True)
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (spoiled_source, "the test stack local"),
+        (missing_source, "the test stack local"),
+        (spoiled_promoted, FILE),
+        (a_statement_outside, "leads out of the project"),
+    ],
+)
+@pytest.mark.usefixtures("preview")
+def test_what_cannot_be_read_stops_an_update_and_a_preview(
+    project: Path, spoil: Callable[[Path], None], said: str
+) -> None:
+    spoil(project)
+    with pytest.raises(pulumi.RunError, match="Promotion cannot be decided") as refused:
+        decided(stack_of("local-prod"), project)
+    assert said in str(refused.value)
