@@ -12,6 +12,9 @@ from components.geography import GeographyArgs
 from schemas.configuration_document import ConfigurationDocument, pack
 from schemas.image import FILES, FOLDERS, belongs_to_image, image_digest
 from schemas.loading import load_engine_config
+from schemas.promotion.approvals import Approvals
+from schemas.promotion.promoted import PromotedInvalid
+from schemas.promotion.reading import Files, approvals_below
 from schemas.stack_config import StackConfig
 from schemas.vocabulary import GeographyName
 
@@ -40,7 +43,32 @@ def _text(project: Path, name: str) -> str:
 def geographies(stack: StackConfig, project: Path) -> dict[str, GeographyArgs]:
     """What each configured geography is made from."""
     image = image_reference(stack.image, project)
-    return {str(name): _geography(stack, name, image, project) for name in stack.geographies}
+    approvals = approvals_of(project)
+    return {str(name): _geography(stack, name, image, project, approvals) for name in stack.geographies}
+
+
+def approvals_of(project: Path) -> Approvals:
+    """The content of `approvals/`. Raises `pulumi.RunError` where it cannot be read."""
+    try:
+        return approvals_below(files_of(project))
+    except (PromotedInvalid, OSError) as problem:
+        raise pulumi.RunError(f"The approvals cannot be read; nothing was changed.\n{problem}") from None
+
+
+def files_of(project: Path) -> Files:
+    """The project's files; a link that leads out of it is not followed, but for the code, which may be linked."""
+    root = project.resolve()
+
+    def read(name: str) -> bytes:
+        path = (project / name).resolve(strict=True)
+        if not path.is_relative_to(root) and name.partition("/")[0] not in FOLDERS:
+            raise PermissionError(1, "a path that leads out of the project")
+        return path.read_bytes()
+
+    def below(folder: str) -> Iterator[str]:
+        return (p.relative_to(project).as_posix() for p in (project / folder).rglob("*") if p.is_file())
+
+    return Files(read, below)
 
 
 def image_reference(image: str, project: Path) -> str:
@@ -50,7 +78,9 @@ def image_reference(image: str, project: Path) -> str:
     return f"registry.local/connector@sha256:{image_digest(_image_files(project))}"
 
 
-def _geography(stack: StackConfig, name: GeographyName, image: str, project: Path) -> GeographyArgs:
+def _geography(
+    stack: StackConfig, name: GeographyName, image: str, project: Path, approvals: Approvals
+) -> GeographyArgs:
     emulation = stack.microsoft365.emulation
     return GeographyArgs(
         geography=name,
@@ -59,7 +89,7 @@ def _geography(stack: StackConfig, name: GeographyName, image: str, project: Pat
         config=stack.geographies[name],
         microsoft365=stack.microsoft365,
         image=image,
-        chunks=pack(ConfigurationDocument.of(stack, name)),
+        chunks=pack(ConfigurationDocument.of(stack, name, approvals)),
         ca_bundle=str(project / emulation.ca_bundle) if emulation else None,
     )
 

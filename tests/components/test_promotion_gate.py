@@ -1,6 +1,6 @@
 """Production is decided before the first resource: an update stops with every reason, a preview warns, test goes on."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -41,9 +41,9 @@ def warned(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 @pytest.fixture(params=[False])
-def preview(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[bool]:
+def preview(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
     monkeypatch.setattr(pulumi.runtime, "is_dry_run", lambda: request.param)
-    yield request.param
+    return request.param
 
 
 def accepted(project: Path, now: datetime = NOW) -> Approvals:
