@@ -1,4 +1,4 @@
-"""Cookies that live inside an EHR's frame: `__Host-`, Secure, HttpOnly, SameSite=None, Partitioned.
+"""Cookies: `__Host-`, Secure, HttpOnly; those inside an EHR's frame SameSite=None and Partitioned, the portal's Lax.
 
 Owns names and attributes. Names carry geography and stage, because browsers do not separate cookies by port
 (RFC 6265 section 8.5) and locally all are on one host. The header is written raw: Starlette refuses `partitioned`
@@ -38,3 +38,13 @@ def set_cookie(response: Response, name: str, value: str, max_age_seconds: int) 
 
 def drop_cookie(response: Response, name: str) -> None:
     set_cookie(response, name, "", 0)
+
+
+def set_lax_cookie(response: Response, name: str, value: str, max_age_seconds: int) -> None:
+    """Of a page that is never framed: another site's links bring it along, another site's forms do not."""
+    header = f"{name}={value}; Path=/; Max-Age={max_age_seconds}; Secure; HttpOnly; SameSite=Lax"
+    response.headers.append("set-cookie", header)
+
+
+def drop_lax_cookie(response: Response, name: str) -> None:
+    set_lax_cookie(response, name, "", 0)
