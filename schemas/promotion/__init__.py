@@ -10,6 +10,11 @@ Pure, like all of `schemas/`: bytes and time come in, a verified value or a reas
     revocation.py  which list of revocations is held
     promoted.py    what is promoted now
     reasons.py     every reason, one a rule, in words
+    decision.py    what a decision rests on, and what it can be
+    ledger.py      statements by connection, and which of several decides
+    production.py  what production asks beyond an approval
+    break_glass.py what an emergency waives
+    likeness.py    in what test and production may differ
     decide.py      the decision
     reading.py     what a decision is made from, read from a project's files
     telling.py     decisions in words

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from schemas.promotion.decide import Known
+from schemas.promotion.decision import Known
 from schemas.promotion.envelope import StatementFile, Verified, verify
 from schemas.promotion.promoted import FILE, Promoted, read_promoted
 from schemas.promotion.reasons import Reason
@@ -59,23 +59,31 @@ def held_in(
 
     A list that has expired is held all the same: who goes by files has nothing newer. `decide` says that it is stale.
     """
-    found: dict[GeographyName, Held] = {}
-    reasons: list[Reason] = []
+    found = _lists(statements, trust, stage, geographies, now)
+    held = {geography: list_ for geography, list_ in found.items() if isinstance(list_, Held)}
+    return held, [reason for reason in found.values() if isinstance(reason, Reason)]
+
+
+def _lists(
+    statements: Sequence[StatementFile],
+    trust: Trust,
+    stage: Stage,
+    geographies: Iterable[GeographyName],
+    now: datetime,
+) -> dict[GeographyName, Held | Reason]:
+    """For each geography that has a list, itself, or why it does not count."""
+    found: dict[GeographyName, Held | Reason] = {}
     by_path = {s.path: s for s in statements}
     for geography in geographies:
         file = by_path.get(revocations_file(geography, stage))
-        if file is None:
-            continue
-        list_ = verify(file, trust)
-        if not isinstance(list_, Verified):
-            reasons.append(list_.reason)
-            continue
-        held = accept(list_, None, geography, stage, now, expired=True)
-        if isinstance(held, Reason):
-            reasons.append(held)
-        else:
-            found[geography] = held
-    return found, reasons
+        if file is not None:
+            list_ = verify(file, trust)
+            found[geography] = (
+                accept(list_, None, geography, stage, now, expired=True)
+                if isinstance(list_, Verified)
+                else list_.reason
+            )
+    return found
 
 
 def known_of_stack(
@@ -91,7 +99,7 @@ def known_of_stack(
 ) -> Known:
     """What is known where the project's files are; `source` is the test stack from which a production stack comes."""
     trust = Trust(stack.promotion.trusted_keys, anchors)
-    held, _ = held_in(approvals.statements, trust, stack.stage, stack.geographies, now)
+    lists = _lists(approvals.statements, trust, stack.stage, stack.geographies, now)
     return Known(
         stage=stack.stage,
         organizations=[o for g in stack.geographies for o in stack.served_in(g)],
@@ -101,7 +109,8 @@ def known_of_stack(
         image=image,
         now=now,
         rehearsal=stack.promotion.rehearsal,
-        revocations=held,
+        revocations={geography: held for geography, held in lists.items() if isinstance(held, Held)},
+        unheld={geography: reason for geography, reason in lists.items() if isinstance(reason, Reason)},
         highest_serials=highest_serials or {},
         promoted=approvals.promoted,
         at_base=at_base,

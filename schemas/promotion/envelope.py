@@ -2,11 +2,13 @@
 
 Owns the envelope (one signature, by key id; "Dead Simple Signing Envelope" v1.0.2, over its pre-authentication
 encoding) and the order of the checks: nothing of the payload is looked at before a trusted key signed it. The payload
-must be the RFC 8785 form of what it says, so a statement has one spelling and one file.
+must be the RFC 8785 form of what was understood, so a statement has one spelling and one file, and nothing in it is
+read as something else (a number in quotes, a null).
 """
 
 import base64
 import binascii
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Annotated, Any, cast
@@ -30,6 +32,7 @@ from schemas.promotion.statement import (
     revocations_digest,
     subject_name,
 )
+from schemas.promotion.statement import payload as signable
 from schemas.promotion.trust import Trust
 from schemas.scalars import KeyId
 from schemas.vocabulary import StatementType
@@ -91,10 +94,10 @@ def verify(file: StatementFile, trust: Trust, *, placed: bool = True) -> Verifie
     """The statement in a file. `placed` says whether its path must be the one that it belongs to."""
     found = _verify(file, trust)
     if isinstance(found, Reason):
-        return Rejected(file.path, Reason(found.code, found.expected, found.got, file.path))
+        return Rejected(file.path, Reason(found.code, found.expected, found.got, _plain(file.path)))
     if placed and (place := place_of(found.predicate)) != file.path:
         expected = f"this statement at {place}" if place else "a statement that belongs below approvals/"
-        return Rejected(file.path, Reason(Code.STATEMENT_MISPLACED, expected, "it here", file.path))
+        return Rejected(file.path, Reason(Code.STATEMENT_MISPLACED, expected, "it here", _plain(file.path)))
     return found
 
 
@@ -131,7 +134,7 @@ def _verify(file: StatementFile, trust: Trust) -> Verified | Reason:
     if isinstance(parsed, Reason):
         return parsed
     kind, statement, predicate = parsed
-    problem = _own_subject(statement, predicate) or trust.permits(trusted, kind, predicate.geography, predicate.issued)
+    problem = trust.permits(trusted, kind, predicate.geography, predicate.issued)
     return problem or Verified(file.path, kind, key_id, statement.subject[0].digest.sha256, predicate)
 
 
@@ -152,8 +155,6 @@ def _statement(payload: bytes) -> tuple[StatementType, Statement, Predicate] | R
         statement = Statement.model_validate(value, by_alias=True, by_name=False)
     except (NotStrictJson, ValidationError) as e:
         return Reason(Code.STATEMENT_MALFORMED, "an in-toto Statement v1", _problem(e))
-    if canonical(value) != payload:
-        return Reason(Code.STATEMENT_NOT_CANONICAL, "the RFC 8785 form of the statement", "another spelling of it")
     known = PREDICATES.get(statement.predicate_type)
     if known is None:
         return Reason(Code.STATEMENT_TYPE, "a predicate type of this connector", "another")
@@ -162,16 +163,18 @@ def _statement(payload: bytes) -> tuple[StatementType, Statement, Predicate] | R
         predicate = model.model_validate(statement.predicate, by_alias=True, by_name=False)
     except ValidationError as e:
         return Reason(Code.STATEMENT_MALFORMED, f"a statement of type {kind}", _problem(e))
+    if subject_name(predicate) != statement.subject[0].name:
+        return Reason(Code.STATEMENT_MALFORMED, f"the subject {subject_name(predicate)}", statement.subject[0].name)
+    if isinstance(predicate, Revocations) and statement.subject[0].digest.sha256 != revocations_digest(predicate):
+        return Reason(Code.STATEMENT_MALFORMED, "the digest of the list itself", "another")
+    if signable(predicate, statement.subject[0].digest.sha256) != payload:
+        return Reason(Code.STATEMENT_NOT_CANONICAL, "the RFC 8785 form of the statement", "another spelling of it")
     return kind, statement, predicate
 
 
-def _own_subject(statement: Statement, predicate: Predicate) -> Reason | None:
-    subject = statement.subject[0]
-    if subject.name != subject_name(predicate):
-        return Reason(Code.STATEMENT_MALFORMED, f"the subject {subject_name(predicate)}", subject.name)
-    if isinstance(predicate, Revocations) and subject.digest.sha256 != revocations_digest(predicate):
-        return Reason(Code.STATEMENT_MALFORMED, "the digest of the list itself", "another")
-    return None
+def _plain(path: str) -> str:
+    """A path that somebody chose, for a terminal or a page: nothing in it but what our own paths are made of."""
+    return re.sub(r"[^A-Za-z0-9._/-]", "?", path[:200])
 
 
 def _problem(e: Exception) -> str:

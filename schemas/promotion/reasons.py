@@ -9,7 +9,7 @@ from enum import StrEnum
 
 
 class Code(StrEnum):
-    """One for each rule of `envelope.py`, `trust.py`, `revocation.py` and `decide.py`."""
+    """One for each rule of `envelope.py`, `trust.py`, `revocation.py`, `ledger.py`, `production.py` and `decide.py`."""
 
     # the file of a statement
     STATEMENT_MALFORMED = "statement-malformed"
@@ -64,6 +64,7 @@ class Code(StrEnum):
     REVOKED = "revoked"
     # what is promoted now
     PROMOTED_ROLLED_BACK = "promoted-rolled-back"
+    PROMOTED_DIFFERS = "promoted-differs"
     # warnings only
     EXPIRES_SOON = "approval-expires-soon"
     BREAK_GLASS = "break-glass"
@@ -95,6 +96,7 @@ _PORTAL = "the approver approves it in the portal of the test stack"
 _FILE = "remove the file in a pull request, and take the statement anew from where it was signed"
 _KEYS = "`connector trust` shows the keys; a key is added or retired in a pull request of its own"
 _REVOKE = "`connector revoke --renew` publishes a new list"
+_PROMOTED = "approvals/promoted.json is written by `connector promote` alone: take its changes back"
 _REHEARSE = "make a whole visit on the test stack with this image (`connector rehearse` where EHRs are emulated)"
 
 ADVICE: dict[Code, str] = {
@@ -141,7 +143,8 @@ ADVICE: dict[Code, str] = {
     Code.REVOCATIONS_NOT_YET: "compare the clocks of whoever published the list and of this machine",
     Code.REVOCATIONS_ELSEWHERE: _REVOKE,
     Code.REVOKED: "`connector explain` says why; `connector revoke --lift` takes it back",
-    Code.PROMOTED_ROLLED_BACK: "approvals/promoted.json is written by `connector promote` alone: take its changes back",
+    Code.PROMOTED_ROLLED_BACK: _PROMOTED,
+    Code.PROMOTED_DIFFERS: _PROMOTED,
     Code.EXPIRES_SOON: _PORTAL,
     Code.BREAK_GLASS: "end the emergency: approve, rehearse and promote as usual",
 }

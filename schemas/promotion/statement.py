@@ -5,11 +5,11 @@ fields are refused. Signatures are in `envelope.py`; what follows from statement
 """
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Annotated, Literal
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from schemas.config_model import ConfigModel
 from schemas.promotion.canonical import canonical, digest
@@ -20,13 +20,25 @@ PAYLOAD_TYPE = "application/vnd.in-toto+json"
 STATEMENT = "https://in-toto.io/Statement/v1"
 FOLDER = "approvals"
 LONGEST_BREAK_GLASS_HOURS = 72
+LONGEST_APPROVAL_DAYS = 730
+
+
+def _without_links(value: str) -> str:
+    if "//" in value or "www." in value.lower():
+        raise ValueError("expected no address of a page")
+    return value
+
 
 ReasonText = Annotated[
     str,
     StringConstraints(pattern=r"^[^\W_](?:[^\W_]|[ .,:;'()/+-])*$", max_length=300),
+    AfterValidator(_without_links),
     Field(json_schema_extra={"errorMessage": "expected one line of letters, digits and simple punctuation"}),
 ]
 """A person's reason: no markup, control characters or links, wherever it will be shown."""
+
+ReasonCode = Annotated[str, StringConstraints(pattern=r"^[a-z]+(?:-[a-z]+)*$", max_length=40)]
+"""A code of `reasons.py`, or of a version that had others."""
 
 ShortText = Annotated[str, StringConstraints(pattern=r"^[\x20-\x7e]{1,200}$")]
 """What a server says of itself, in printable ASCII."""
@@ -116,6 +128,12 @@ class Approval(_Dated):
     )
     serial: Annotated[int, Field(ge=1, le=2**31)]
 
+    @model_validator(mode="after")
+    def _bounded(self) -> "Approval":
+        if moment(self.expires) - moment(self.issued) > timedelta(days=LONGEST_APPROVAL_DAYS):
+            raise ValueError(f"expected at most {LONGEST_APPROVAL_DAYS} days")
+        return self
+
 
 class Rehearsal(_Dated):
     """A whole virtual visit passed in test, with that configuration and image."""
@@ -162,13 +180,13 @@ class BreakGlass(_Dated):
     geography: GeographyName
     stage: Stage
     connection: Identifier
-    waives: Annotated[tuple[str, ...], Field(min_length=1)]
+    waives: Annotated[tuple[ReasonCode, ...], Field(min_length=1)]
     reason: ReasonText
     issued_by: Account
 
     @model_validator(mode="after")
     def _short(self) -> "BreakGlass":
-        if (moment(self.expires) - moment(self.issued)).total_seconds() > LONGEST_BREAK_GLASS_HOURS * 3600:
+        if moment(self.expires) - moment(self.issued) > timedelta(hours=LONGEST_BREAK_GLASS_HOURS):
             raise ValueError(f"expected at most {LONGEST_BREAK_GLASS_HOURS} hours")
         return self
 

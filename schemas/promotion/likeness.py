@@ -1,0 +1,47 @@
+"""In what a production connection may differ from the test connection that stands for it, and who is one person."""
+
+from collections.abc import Iterator, Mapping
+
+from schemas.stack_config import EhrConnection, Organization
+
+
+def is_one_person(organization: Organization, connection: EhrConnection) -> bool:
+    """Whether the approver is an administrator of the organisation."""
+    named = (connection.approver.tenant_id, connection.approver.object_id)
+    return named in {(a.tenant_id, a.object_id) for a in organization.administrators}
+
+
+def differences(test: EhrConnection, production: EhrConnection) -> list[str]:
+    """In what two connections differ beyond URL, client ids, credential references, records and origins.
+
+    By the names of the JSON Schema, joined by dots.
+    """
+    return sorted(_differing(_comparable(test), _comparable(production), ""))
+
+
+_OF_THE_STAGE = frozenset(
+    {"id", "stage", "fhirBaseUrl", "integrationRecordIds", "frameOrigins", "tokenEndpointOrigins", "sharedWith"}
+)
+_OF_THE_CLIENT = frozenset({"clientId", "issuer"})
+_OF_THE_CREDENTIAL = frozenset({"key", "secret"})
+
+
+def _comparable(connection: EhrConnection) -> Mapping[str, object]:
+    values = connection.model_dump(mode="json", by_alias=True, exclude_none=True)
+    clients = {
+        role: {
+            name: {k: v for k, v in value.items() if k not in _OF_THE_CREDENTIAL} if name == "authentication" else value
+            for name, value in client.items()
+            if name not in _OF_THE_CLIENT
+        }
+        for role, client in values["clients"].items()
+    }
+    return {k: v for k, v in values.items() if k not in _OF_THE_STAGE} | {"clients": clients}
+
+
+def _differing(a: object, b: object, path: str) -> Iterator[str]:
+    if isinstance(a, dict) and isinstance(b, dict):
+        for key in {*a, *b}:  # pyright: ignore[reportUnknownVariableType] # JSON
+            yield from _differing(a.get(key), b.get(key), f"{path}.{key}" if path else str(key))  # pyright: ignore[reportUnknownArgumentType, reportUnknownMemberType]
+    elif a != b:
+        yield path
