@@ -4,9 +4,11 @@ Owns `Services`, what every request and job is given, and its life cycle. Tests 
 other transports; nothing else may.
 """
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.resources import files
 from typing import TYPE_CHECKING, cast
 
 import stamina
@@ -16,13 +18,18 @@ from runtime.audit import Audit
 from runtime.configuration import Configuration, fetch_configuration
 from runtime.database import Database
 from runtime.ehr.smart import SmartClient
-from runtime.errors import Unavailable
+from runtime.errors import StartRefused, Unavailable
 from runtime.http import HttpClients, open_clients
 from runtime.keys import Keys, read_keys
 from runtime.managed_identity import ManagedIdentity
+from runtime.promotion.minutely import deciding
+from runtime.promotion.standing import Standing
 from runtime.sealing import Seal
 from runtime.settings import Settings
+from runtime.storage import Storage
 from runtime.vault import Vault
+from schemas.promotion.trust import AnchorsInvalid, Trust, TrustAnchors, read_anchors
+from schemas.vocabulary import Cloud
 
 if TYPE_CHECKING:
     from runtime.meeting.graph import Graph
@@ -31,6 +38,10 @@ if TYPE_CHECKING:
 
 
 START_SECONDS = 40.0
+
+
+def wall_clock() -> datetime:
+    return datetime.now(UTC)
 
 
 @dataclass(frozen=True)
@@ -50,6 +61,10 @@ class Services:
     join_links: "JoinLinks"
     graph_keys: "SigningKeys"
     audit: Audit
+    storage: Storage
+    trust: Trust
+    standing: Standing
+    clock: Callable[[], datetime] = wall_clock
 
 
 def services_of(request: HTTPConnection) -> Services:
@@ -67,10 +82,11 @@ async def build(settings: Settings, http: HttpClients) -> Services:
     identity = ManagedIdentity(settings.handover.managed_identity_client_id, http.msal)
     vault = Vault.at(settings.handover.key_vault_url, http, identity)
     keys = await read_keys(vault)
+    configuration = await fetch_configuration(vault, settings)
     graph = Graph(http, settings.graph_url, AppTokens(settings, identity, http))
     return Services(
         settings=settings,
-        configuration=await fetch_configuration(vault, settings),
+        configuration=configuration,
         database=Database.of(settings, identity),
         http=http,
         vault=vault,
@@ -82,7 +98,19 @@ async def build(settings: Settings, http: HttpClients) -> Services:
         join_links=JoinLinks(graph),
         graph_keys=SigningKeys(settings, http),
         audit=Audit(),
+        storage=Storage.at(settings.handover.storage_url, http, identity),
+        trust=Trust(configuration.document.promotion.trusted_keys, anchors(settings.cloud)),
+        standing=Standing(),
     )
+
+
+def anchors(cloud: Cloud) -> TrustAnchors:
+    """The keys that this image knows, from a file inside it: nothing outside adds one. Raises `StartRefused`."""
+    file = files("schemas.promotion") / "anchors" / f"{cloud}.json"
+    try:
+        return read_anchors(file.read_bytes())
+    except (OSError, AnchorsInvalid) as e:
+        raise StartRefused(str(e), "Use an image that was built by `make image`.") from None
 
 
 @asynccontextmanager
@@ -93,7 +121,8 @@ async def running(settings: Settings) -> AsyncGenerator[Services]:
         services = await _patiently(settings, http)
         await services.database.open()
         try:
-            yield services
+            async with deciding(services):
+                yield services
         finally:
             await services.database.close()
     finally:

@@ -6,6 +6,7 @@
       Unavailable      a remote system did not answer; retrying later may help
         DatabaseUnavailable
         VaultUnavailable
+        StorageUnavailable
         IdentityUnavailable  managed identity or Entra gave no token
         RemoteUnavailable    timeout, connection lost, 429 or 5xx
       ProtocolError    a remote system answered what its protocol does not allow; retrying will not help
@@ -59,6 +60,10 @@ class DatabaseUnavailable(Unavailable):
 
 class VaultUnavailable(Unavailable):
     """Key Vault could not be read."""
+
+
+class StorageUnavailable(Unavailable):
+    """Blob storage could not be read or written."""
 
 
 class IdentityUnavailable(Unavailable):

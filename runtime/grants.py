@@ -1,7 +1,8 @@
 """What each database role may do with each table: the least that its code needs. Applied by init after migrating.
 
-Owns the list as data; a test compares it with the tables that exist. Nobody but init may read or change audit rows, nor
-change any schema. The worker sees of pending launches, tickets and sessions only when they expire.
+Owns the list as data; a test compares it with the tables that exist. Nobody but init may change audit rows or any schema,
+and only an auditor reads them. The worker sees of pending launches, tickets and sessions only when they expire; the portal sees
+nothing of visits.
 """
 
 from dataclasses import dataclass, field
@@ -12,14 +13,23 @@ from runtime.database import Connection
 
 READ_WRITE = "SELECT, INSERT, UPDATE, DELETE"
 EXPIRING = "SELECT (expires_at), DELETE"
+ADVANCING = "SELECT, INSERT, UPDATE"
+"""What only goes up: the highest serials seen, and the list of revocations."""
+
+RECORDING = "INSERT (action, organization_id, connection_id, actor, visit_key, detail)"
+"""An audit row's content: its time, id and place in the chain are the database's own."""
+
+AUDITOR = "connector_auditor"
+"""Who reads audit rows, and nothing else: a group of people, where the configuration names one."""
 
 
 @dataclass(frozen=True)
 class RoleGrants:
-    """Privileges by table; execution by function signature."""
+    """Privileges by table; execution by function signature; whether it inserts rows that are numbered."""
 
     tables: dict[str, str]
     functions: tuple[str, ...] = field(default=())
+    numbers: bool = True
 
 
 GRANTS: dict[str, RoleGrants] = {
@@ -35,7 +45,10 @@ GRANTS: dict[str, RoleGrants] = {
             "subscription": "SELECT, INSERT, UPDATE",
             "notification": "SELECT, INSERT, UPDATE",
             "write_back": "SELECT, INSERT, UPDATE",
-            "audit": "INSERT",
+            "audit": RECORDING,
+            "statement": "SELECT",
+            "highest_serial": ADVANCING,
+            "revocation_list": ADVANCING,
             "procrastinate_jobs": "SELECT, INSERT, UPDATE",
             "procrastinate_events": "SELECT, INSERT",
             "procrastinate_periodic_defers": "SELECT, INSERT, UPDATE",
@@ -52,14 +65,36 @@ GRANTS: dict[str, RoleGrants] = {
             "subscription": READ_WRITE,
             "notification": READ_WRITE,
             "write_back": READ_WRITE,
-            "audit": "INSERT",
+            "audit": RECORDING,
+            "statement": "SELECT, INSERT",
+            "highest_serial": ADVANCING,
+            "revocation_list": ADVANCING,
+            "portal_session": EXPIRING,
+            "portal_flow": EXPIRING,
             "procrastinate_jobs": READ_WRITE,
             "procrastinate_events": READ_WRITE,
             "procrastinate_periodic_defers": READ_WRITE,
             "procrastinate_workers": READ_WRITE,
         },
-        ("purge_audit(interval)",),
+        (
+            "purge_audit(interval)",
+            "chain_audit(integer)",
+            "audit_end()",
+            "audit_hash(bigint)",
+            "record_audit_head(bigint, bytea)",
+        ),
     ),
+    "connector_portal": RoleGrants(
+        {
+            "portal_session": READ_WRITE,
+            "portal_flow": READ_WRITE,
+            "statement": "SELECT, INSERT, UPDATE (published_at)",
+            "highest_serial": ADVANCING,
+            "revocation_list": ADVANCING,
+            "audit": RECORDING,
+        }
+    ),
+    AUDITOR: RoleGrants({"audit": "SELECT"}, numbers=False),
 }
 
 
@@ -71,9 +106,10 @@ async def apply_grants(connection: Connection, roles: frozenset[str]) -> None:
             "REVOKE ALL ON ALL TABLES IN SCHEMA connector FROM {}",
             "REVOKE ALL ON SCHEMA connector FROM {}",
             "GRANT USAGE ON SCHEMA connector TO {}",
-            "GRANT USAGE ON ALL SEQUENCES IN SCHEMA connector TO {}",
         ):
             await connection.execute(sql.SQL(statement).format(name))
+        if grants.numbers:
+            await connection.execute(sql.SQL("GRANT USAGE ON ALL SEQUENCES IN SCHEMA connector TO {}").format(name))
         for table, privileges in grants.tables.items():
             await connection.execute(
                 sql.SQL("GRANT {} ON {} TO {}").format(

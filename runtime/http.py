@@ -95,6 +95,7 @@ class Remote:
         headers: Mapping[str, str] | None = None,
         data: Mapping[str, str] | None = None,
         json: object = None,
+        content: bytes | None = None,
         auth: httpx.Auth | None = None,
     ) -> Response:
         """One call. Any status but 3xx, 429 and 5xx is an answer, for the caller to judge.
@@ -106,7 +107,13 @@ class Remote:
         if origin not in self.origins:
             raise ProtocolError("refused to call an origin that the configuration does not name")
         request = self.client.build_request(
-            method, url, params=params, headers=headers, data=dict(data) if data is not None else None, json=json
+            method,
+            url,
+            params=params,
+            headers=headers,
+            data=dict(data) if data is not None else None,
+            json=json,
+            content=content,
         )
         try:
             async with asyncio.timeout(TOTAL_SECONDS), self.slots.of(origin):

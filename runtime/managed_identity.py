@@ -1,4 +1,4 @@
-"""Tokens of this process's managed identity, for Key Vault, PostgreSQL and as our assertion to Entra.
+"""Tokens of this process's managed identity, for Key Vault, storage, PostgreSQL and as our assertion to Entra.
 
 Owns the call to the platform's token endpoint, by MSAL (which reads IDENTITY_ENDPOINT and IDENTITY_HEADER itself and
 caches until shortly before expiry). Azure Container Apps, "Managed identities", REST endpoint reference.
@@ -14,6 +14,7 @@ from runtime.errors import IdentityUnavailable, ProtocolError, RemoteUnavailable
 from runtime.http import MsalHttp
 
 VAULT_AUDIENCE = "https://vault.azure.net"
+STORAGE_AUDIENCE = "https://storage.azure.com"
 DATABASE_AUDIENCE = "https://ossrdbms-aad.database.windows.net"
 ASSERTION_AUDIENCE = "api://AzureADTokenExchange"
 

@@ -14,6 +14,7 @@ from runtime.audit import Action, AuditRow
 from runtime.bootstrap import Services
 from runtime.logs import log
 from runtime.visit.rows import RETENTION as IDLE_VISIT
+from schemas.audit_chain import KEPT_DAYS
 
 
 @dataclass(frozen=True)
@@ -39,18 +40,22 @@ RETENTION = (
     Retention("launch_used", "expires_at"),
     Retention("ticket", "expires_at"),
     Retention("session", "expires_at"),
+    Retention("portal_session", "expires_at"),
+    Retention("portal_flow", "expires_at"),
     Retention("visit", "purge_after", unless=_UNFINISHED),
 )
 WITH_THEIR_VISIT = frozenset({"participant", "subscription", "notification", "write_back"})
-KEPT = frozenset({"ehr_user_link", "audit", "alembic_version"})
-"""`audit` has its own function (`migrations/`), because the worker may not read or delete its rows."""
+KEPT = frozenset(
+    {"ehr_user_link", "audit", "audit_head", "alembic_version", "statement", "highest_serial", "revocation_list"}
+)
+"""`audit` and its heads have their own function (`migrations/`): the worker may not read or delete its rows, and those
+that go are a beginning of the chain up to an anchored head. Statements, serials
+and revocations are configuration: forgetting one would bring back what came before it."""
 OF_THE_QUEUE = frozenset(
     {"procrastinate_jobs", "procrastinate_events", "procrastinate_periodic_defers", "procrastinate_workers"}
 )
 """Jobs name visits by their key. A job that succeeded is deleted at once by the worker, others that ended by `purge`,
 with their events; procrastinate deletes workers that are gone; nothing is deferred periodically."""
-AUDIT_DAYS = 6 * 366
-
 _JOBS = """DELETE FROM connector.procrastinate_jobs j
     WHERE status IN ('succeeded', 'failed', 'cancelled', 'aborted') AND NOT EXISTS (
         SELECT FROM connector.procrastinate_events e WHERE e.job_id = j.id AND e.at > now() - %s)"""
@@ -68,7 +73,7 @@ async def purge(services: Services) -> dict[str, int]:
     async with services.database.transaction() as connection:
         gone["procrastinate_jobs"] = (await connection.execute(_JOBS, (IDLE_VISIT,))).rowcount
     async with services.database.transaction() as connection:
-        cursor = await connection.execute("SELECT connector.purge_audit(make_interval(days => %s))", (AUDIT_DAYS,))
+        cursor = await connection.execute("SELECT connector.purge_audit(make_interval(days => %s))", (KEPT_DAYS,))
         row = await cursor.fetchone()
         gone["audit"] = int(row[0]) if row else 0
         if any(gone.values()):

@@ -1,4 +1,4 @@
-"""Key Vault by its REST API (7.4): secrets read by identity, cached; written only by init.
+"""Key Vault by its REST API (7.4): secrets read by identity, cached; written only by init. Keys sign, and never leave.
 
 Owns the cache: a secret is read again after five minutes, an absent one after ten seconds. While the vault does not
 answer the last known value serves for an hour, asked for again every ten seconds; a vault that says no is no outage,
@@ -6,6 +6,8 @@ and ends it. Leaves out what secrets mean (`keys.py`, `ehr/client_authentication
 """
 
 import asyncio
+import base64
+import binascii
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -67,12 +69,33 @@ class Vault:
     async def write(self, name: str, value: str) -> None:
         """Set a secret. Raises `VaultUnavailable`."""
         self._cache.pop(name, None)
-        response = await self._call("PUT", name, {"value": value})
+        response = await self._call("PUT", f"secrets/{name}", {"value": value})
         if not response.ok:
             raise _refused("write", name, response)
 
+    async def sign(self, name: str, version: str, digest: bytes) -> bytes:
+        """The ES256 signature (r and s, 32 bytes each) by a version of a key over a SHA-256 digest.
+
+        Raises `VaultUnavailable`, `IdentityUnavailable`.
+        """
+        value = base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
+        response = await self._call("POST", f"keys/{name}/{version}/sign", {"alg": "ES256", "value": value})
+        if not response.ok:
+            raise VaultUnavailable(
+                f"expected to sign with key {name}, got {response.status}",
+                "Check the identity's role assignment on the key (Key Vault Crypto User), and the pinned version.",
+            )
+        answer = response.json_object().get("value")
+        try:
+            signature = base64.urlsafe_b64decode(f"{answer}==")
+        except (binascii.Error, ValueError):
+            signature = b""
+        if len(signature) != 64:
+            raise VaultUnavailable(f"the vault's answer for key {name} is no ES256 signature")
+        return signature
+
     async def _read(self, name: str) -> str | None:
-        response = await self._call("GET", name)
+        response = await self._call("GET", f"secrets/{name}")
         if response.status == 404:
             return None
         if not response.ok:
@@ -82,18 +105,18 @@ class Vault:
             raise VaultUnavailable(f"the vault's answer for {name} has no value")
         return value
 
-    async def _call(self, method: str, name: str, body: object = None) -> Response:
+    async def _call(self, method: str, path: str, body: object = None) -> Response:
         token = await self.identity.token(VAULT_AUDIENCE)
         try:
             return await self.remote.request(
                 method,
-                f"{self.url}secrets/{name}",
+                f"{self.url}{path}",
                 params=_VERSION,
                 headers={"authorization": f"Bearer {token}"},
                 json=body,
             )
         except (RemoteUnavailable, ProtocolError) as e:
-            raise VaultUnavailable(f"the vault did not answer for {name}: {e}") from e
+            raise VaultUnavailable(f"the vault did not answer for {path}: {e}") from e
 
 
 class _Forbidden(VaultUnavailable):

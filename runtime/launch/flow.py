@@ -80,7 +80,7 @@ async def depart(
         return refusals.ISS_UNKNOWN
     if len(launch) != 1 or not launch[0] or len(launch[0]) > MAXIMUM_LAUNCH:
         return refusals.LAUNCH_MISSING
-    serving = await may_serve(services.vault, served, ClientRole(party))
+    serving = await may_serve(services, served, ClientRole(party))
     if not serving.allowed:
         return serving.refusals[0]
     try:

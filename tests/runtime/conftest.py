@@ -8,7 +8,7 @@ import pytest
 from runtime.init import prepare
 from tests.support.connector import FakeVault, Outside, clients, settings_for
 from tests.support.launching import Place
-from tests.support.postgres import APPLICATION, INIT, ROLES, WORKER, PostgresServer, give_password, running_postgres
+from tests.support.postgres import INIT, ROLES, PostgresServer, give_password, running_postgres
 
 
 @pytest.fixture(scope="session")
@@ -17,7 +17,7 @@ def postgres() -> Generator[PostgresServer]:
     with running_postgres() as server:
         asyncio.run(_prepare(server))
         with server.administrator() as connection:
-            give_password(connection, APPLICATION, WORKER)
+            give_password(connection, *ROLES)
         yield server
 
 

@@ -21,7 +21,7 @@ from jwt.algorithms import RSAAlgorithm
 from starlette.types import ASGIApp
 
 from runtime.audit import Audit
-from runtime.bootstrap import Services
+from runtime.bootstrap import Services, anchors
 from runtime.configuration import Configuration
 from runtime.database import Database, connection_parameters
 from runtime.ehr.smart import SmartClient
@@ -32,13 +32,20 @@ from runtime.meeting.app_tokens import AppTokens
 from runtime.meeting.graph import Graph
 from runtime.meeting.join_links import JoinLinks
 from runtime.meeting.signing_keys import SigningKeys
+from runtime.promotion.standing import Standing
 from runtime.settings import Settings
+from runtime.storage import Storage
 from runtime.vault import Vault
 from schemas.configuration_document import ConfigurationDocument
 from schemas.handover import Handover
-from schemas.stack_config import Organization
+from schemas.promotion.approvals import Approvals
+from schemas.promotion.trust import Trust
+from schemas.stack_config import Organization, StackConfig
 from schemas.vocabulary import Cloud, GeographyName, RuntimeRole, Stage
 from tests.support.postgres import APPLICATION, APPLICATION_PRINCIPAL, PASSWORD, PostgresServer
+from tests.support.samples import load
+from tests.support.statements import IMAGE, accepted, vault_signature
+from tests.support.storage import STORAGE_URL, FakeStorage
 
 PUBLIC_HOST = "localhost:8441"
 PUBLIC_URL = f"https://{PUBLIC_HOST}"
@@ -113,13 +120,18 @@ def handler(function: Handler) -> Handler:
 
 @dataclass
 class FakeVault:
-    """Secrets by name, behind Key Vault's wire; `down` answers 503, `forbids` 403; `calls` counts what came."""
+    """Secrets by name, behind Key Vault's wire; `down` answers 503, `forbids` 403; `calls` counts what came.
+
+    Its keys are the emulated cloud's, of `stage` and `geography`.
+    """
 
     secrets: dict[str, str] = field(default_factory=dict[str, str])
     down: bool = False
     forbids: bool = False
     calls: int = 0
     reads: list[str] = field(default_factory=list[str])
+    stage: Stage = Stage.TEST
+    geography: GeographyName = GeographyName.AMERICAS
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
         self.calls += 1
@@ -127,6 +139,11 @@ class FakeVault:
             return httpx.Response(503 if self.down else 403)
         if request.headers.get("authorization") != f"Bearer {PASSWORD}" or request.url.params["api-version"] != "7.4":
             return httpx.Response(401)
+        if request.url.path.startswith("/keys/"):
+            asked = json.loads(request.content)
+            assert asked["alg"] == "ES256"
+            signature = vault_signature(self.stage, self.geography, request.url.path, asked["value"])
+            return httpx.Response(200, json={"kid": str(request.url).rpartition("/")[0], "value": signature})
         name = request.url.path.removeprefix("/secrets/")
         if request.method == "PUT":
             self.secrets[name] = json.loads(request.content)["value"]
@@ -142,11 +159,13 @@ def settings_for(server: PostgresServer, database: str, login: str = APPLICATION
         "stage": Stage.TEST,
         "cloud": Cloud.EMULATED,
         "geography": GeographyName.AMERICAS,
+        "image": IMAGE,
         "public_host": PUBLIC_HOST,
         "managed_identity_client_id": APPLICATION_PRINCIPAL,
         "managed_identity_principal_id": APPLICATION_PRINCIPAL,
         "key_vault_url": VAULT_URL,
         "database_url": server.url(login, database),
+        "storage_url": STORAGE_URL,
         "configuration_sha256": "0" * 64,
         "configuration_secret": "configuration-0000",
         "configuration_chunks": 1,
@@ -159,8 +178,14 @@ def settings_for(server: PostgresServer, database: str, login: str = APPLICATION
     return Settings(Handover.model_validate(handover), 8000, "test")
 
 
-def clients(outside: Outside, vault: FakeVault, assertion: Callable[[], str] | None = None) -> HttpClients:
-    """The runtime's own client factory over `outside`, with vault and managed identity in it."""
+def clients(
+    outside: Outside,
+    vault: FakeVault,
+    assertion: Callable[[], str] | None = None,
+    storage: FakeStorage | None = None,
+) -> HttpClients:
+    """The runtime's own client factory over `outside`, with vault, storage and managed identity in it."""
+    blobs = storage or FakeStorage(PASSWORD)
 
     def identity(request: httpx.Request) -> httpx.Response:
         audience = request.url.params["resource"]
@@ -170,14 +195,24 @@ def clients(outside: Outside, vault: FakeVault, assertion: Callable[[], str] | N
 
     outside.applications["http://127.0.0.1:1"] = handler(identity)
     outside.applications[VAULT_URL.rstrip("/")] = handler(lambda request: vault(request))
+    outside.applications[STORAGE_URL.rstrip("/")] = handler(lambda request: blobs(request))
     outside.loop = asyncio.get_running_loop()
     os.environ.update(SETTINGS_VARIABLES)
     return open_clients(None, _Async(outside), _Blocking(outside))
 
 
-def document(*organizations: Organization) -> ConfigurationDocument:
-    return ConfigurationDocument(
-        stage=Stage.TEST, cloud=Cloud.EMULATED, geography=GeographyName.AMERICAS, organizations=organizations
+def stack(*organizations: Organization) -> StackConfig:
+    """The sample test stack with other organisations."""
+    loaded = load("Pulumi.local.yaml").stack
+    assert loaded is not None
+    return loaded.model_copy(update={"organizations": organizations})
+
+
+def document(*organizations: Organization, approvals: Approvals | None = None) -> ConfigurationDocument:
+    """A test stack's document in which every connection is approved, or what `approvals` say."""
+    given = stack(*organizations)
+    return ConfigurationDocument.of(
+        given, GeographyName.AMERICAS, approvals if approvals is not None else accepted(given, datetime.now(UTC))
     )
 
 
@@ -210,6 +245,9 @@ def services_over(
         join_links=JoinLinks(graph),
         graph_keys=SigningKeys(settings, http),
         audit=Audit(),
+        storage=Storage.at(settings.handover.storage_url, http, identity),
+        trust=Trust(configuration.promotion.trusted_keys, anchors(settings.cloud)),
+        standing=Standing(),
     )
 
 

@@ -19,6 +19,7 @@ from emulators.entra.app import create_app as create_entra
 from emulators.world import World, load_world
 from runtime.bootstrap import Services
 from runtime.web import create_application
+from schemas.promotion.approvals import Approvals
 from schemas.stack_config import Organization
 from tests.support.connector import (
     ENTRA_URL,
@@ -36,8 +37,9 @@ from tests.support.connector import (
     settings_for,
 )
 from tests.support.microsoft import ManagedIdentity, flow_of
-from tests.support.postgres import PostgresServer
+from tests.support.postgres import PASSWORD, PostgresServer
 from tests.support.smart_server import ORIGIN, SmartServer, organization
+from tests.support.storage import FakeStorage
 
 
 @dataclass
@@ -48,6 +50,7 @@ class Connector:
     services: Services
     outside: Outside
     vault: FakeVault
+    storage: FakeStorage
     ehr: SmartServer
     postgres: PostgresServer
     database: str
@@ -187,20 +190,26 @@ async def running_connector(
     *organizations: Organization,
     servers: dict[str, SmartServer] | None = None,
     vault: FakeVault | None = None,
+    approvals: Approvals | None = None,
 ) -> AsyncGenerator[Connector]:
-    """The application over an empty database, with the Entra emulator and one misbehaving SMART server."""
+    """The application over an empty database, with the Entra emulator and one misbehaving SMART server.
+
+    Every connection is approved, unless `approvals` say otherwise.
+    """
     postgres, database = place.postgres, place.database
     postgres.empty(database)
-    outside, vault, ehr = Outside(), vault or FakeVault(), SmartServer()
+    outside, vault, ehr, storage = Outside(), vault or FakeVault(), SmartServer(), FakeStorage(PASSWORD)
     outside.applications |= {ORIGIN: ehr, **(servers or {})}
     outside.applications[ENTRA_URL] = create_entra(_world(), place.state)
     outside.applications[GRAPH_URL] = handler(lambda _: httpx.Response(403, json={"error": {"code": "Forbidden"}}))
     settings = settings_for(postgres, database)
-    http = clients(outside, vault, place.identity.token)
-    services = services_over(settings, http, vault, document(*(organizations or (organization(),))))
+    http = clients(outside, vault, place.identity.token, storage)
+    configuration = document(*(organizations or (organization(),)), approvals=approvals)
+    services = services_over(settings, http, vault, configuration)
     await services.database.open()
+    await services.standing.refresh(services)
     try:
-        yield Connector(create_application(services), services, outside, vault, ehr, postgres, database)
+        yield Connector(create_application(services), services, outside, vault, storage, ehr, postgres, database)
     finally:
         await services.database.close()
         await http.aclose()

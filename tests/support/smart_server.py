@@ -35,6 +35,7 @@ def organization(
 ) -> Organization:
     """One organisation with one test connection `<name>-test`."""
     person = {"tenantId": tenant_id, "objectId": "3c3c3c3c-0000-4000-8000-000000000019", "displayName": "Ansel Analyst"}
+    approver = {**person, "objectId": "3c3c3c3c-0000-4000-8000-000000000017", "displayName": "Petra Approver"}
     way = authentication or {"method": "none"}
     return Organization.model_validate(
         {
@@ -49,7 +50,7 @@ def organization(
                     "stage": "test",
                     "ehr": "epic",
                     "fhirBaseUrl": base,
-                    "approver": person,
+                    "approver": approver,
                     "clients": {
                         "provider": {"clientId": f"{name}-provider", "authentication": way},
                         "patient": {"clientId": f"{name}-patient", "authentication": way},

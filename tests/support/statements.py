@@ -3,6 +3,7 @@
 Owns signing without a vault, and the whole accepted set from which attacks start.
 """
 
+import base64
 import json
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
@@ -11,6 +12,7 @@ from typing import Any, cast
 
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.utils import Prehashed, decode_dss_signature
 
 from schemas.promotion.approvals import Approvals
 from schemas.promotion.decide import is_one_person
@@ -66,6 +68,16 @@ def sign(key: ec.EllipticCurvePrivateKey, body: bytes, key_id: str | None = None
     spki = key.public_key().public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
     signature = key.sign(unsigned(body).pae(), ec.ECDSA(hashes.SHA256()))
     return signed(body, key_id or key_id_of(spki), signature)
+
+
+def vault_signature(stage: Stage, geography: GeographyName, path: str, digest: str) -> str:
+    """What a vault answers for `keys/<name>/<version>/sign`: r and s, in base64url as they come."""
+    _, name, _, verb = path.strip("/").split("/")
+    assert verb == "sign"
+    key = private_key(stage, geography, name)
+    hashed = base64.urlsafe_b64decode(digest + "==")
+    r, s = decode_dss_signature(key.sign(hashed, ec.ECDSA(Prehashed(hashes.SHA256()))))
+    return base64.urlsafe_b64encode(r.to_bytes(32, "big") + s.to_bytes(32, "big")).rstrip(b"=").decode()
 
 
 def statement_file(key: ec.EllipticCurvePrivateKey, predicate: Predicate, sha256: str | None = None) -> StatementFile:

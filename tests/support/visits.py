@@ -4,6 +4,7 @@ answering over a mock transport that a test can break.
 Owns the database of a test (a copy of the prepared one), people's sessions, and notifications as Graph sends them.
 """
 
+import base64
 import json
 import time
 from collections.abc import AsyncGenerator
@@ -24,7 +25,7 @@ import runtime.meeting.routes
 import runtime.visit.routes
 from emulators.graph.encryption import encrypted_content
 from runtime.audit import Audit
-from runtime.bootstrap import Services
+from runtime.bootstrap import Services, anchors
 from runtime.configuration import Configuration
 from runtime.database import Database, connection_parameters
 from runtime.ehr.smart import SmartClient
@@ -36,17 +37,22 @@ from runtime.managed_identity import ManagedIdentity
 from runtime.meeting.graph import Graph
 from runtime.meeting.join_links import JoinLinks
 from runtime.meeting.signing_keys import SigningKeys
+from runtime.promotion.standing import Standing
 from runtime.sessions import start_session
 from runtime.settings import Settings
+from runtime.storage import Storage
 from runtime.vault import Vault
 from runtime.visit.begin import patient_arrives, provider_begins
 from runtime.visit.routes import page_id
 from runtime.web import create_application
 from schemas.configuration_document import ConfigurationDocument
-from schemas.vocabulary import GeographyName
+from schemas.promotion.trust import Trust
+from schemas.vocabulary import GeographyName, RuntimeRole, Stage
 from tests.support.connector import settings_for
 from tests.support.postgres import PASSWORD, WORKER, PostgresServer
 from tests.support.samples import load
+from tests.support.statements import accepted, vault_signature
+from tests.support.storage import STORAGE_URL, FakeStorage
 from tests.support.visit_remotes import ENTRA, GRAPH, Remotes, Subscribed, signing_key
 
 HOST = "localhost:8441"
@@ -80,13 +86,19 @@ def validation_token(*, key: rsa.RSAPrivateKey | None = None, kid: str = "entra"
     return jwt.encode({**given, **claims}, key or signing_key(), "RS256", headers={"kid": kid})
 
 
-class _NoIdentity:
-    """Nothing in these tests asks for a managed identity's token."""
+class _Identity:
+    async def token(self, _: str) -> str:
+        return PASSWORD
 
 
 class _Vault:
     async def secret(self, name: str) -> str | None:
         return backend_key() if name.endswith("-backend-key") else None
+
+    async def sign(self, name: str, version: str, digest: bytes) -> bytes:
+        path, hashed = f"keys/{name}/{version}/sign", base64.urlsafe_b64encode(digest).decode()
+        signature = vault_signature(Stage.TEST, GeographyName.AMERICAS, path, hashed)
+        return base64.urlsafe_b64decode(signature + "==")
 
 
 @dataclass
@@ -96,6 +108,7 @@ class Clinic:
     services: Services
     worker: Services
     remotes: Remotes
+    storage: FakeStorage
     application: Starlette
     http: httpx.AsyncClient
     server: PostgresServer
@@ -206,8 +219,12 @@ def visit_query(session: VisitSession) -> dict[str, str]:
 async def clinic(server: PostgresServer) -> AsyncGenerator[Clinic]:
     """An empty database and the application over it."""
     database = _emptied(server)
-    remotes = Remotes()
-    http = open_clients(None, transport=httpx.MockTransport(remotes.answer))
+    remotes, storage = Remotes(), FakeStorage(PASSWORD)
+
+    async def answer(request: httpx.Request) -> httpx.Response:
+        return storage(request) if str(request.url).startswith(STORAGE_URL) else await remotes.answer(request)
+
+    http = open_clients(None, transport=httpx.MockTransport(answer))
     settings = settings_for(server, database)
     keys = geography_keys()
     vault = cast(Vault, _Vault())
@@ -216,32 +233,39 @@ async def clinic(server: PostgresServer) -> AsyncGenerator[Clinic]:
         return "graph-token"
 
     graph = Graph(http, GRAPH, token)
+    identity = cast(ManagedIdentity, _Identity())
+    configuration = _configuration()
     services = Services(
         settings=settings,
-        configuration=_configuration(),
+        configuration=configuration,
         database=_database(settings),
         http=http,
         vault=vault,
         keys=keys,
         seal=keys.seal,
-        identity_tokens=cast(ManagedIdentity, _NoIdentity()),
+        identity_tokens=identity,
         smart=SmartClient(http, vault),
         graph=graph,
         join_links=JoinLinks(graph),
         graph_keys=SigningKeys(settings, http),
         audit=Audit(),
+        storage=Storage.at(STORAGE_URL, http, identity),
+        trust=Trust(configuration.document.promotion.trusted_keys, anchors(settings.cloud)),
+        standing=Standing(),
     )
-    of_worker = settings_for(server, database, WORKER)
-    worker = replace(services, settings=of_worker, database=_database(of_worker))
+    of_worker = settings_for(server, database, WORKER, role=RuntimeRole.WORKER)
+    worker = replace(services, settings=of_worker, database=_database(of_worker), standing=Standing())
     routes = [*runtime.visit.routes.routes(), *runtime.meeting.routes.routes()]
     application = create_application(services, all_routes=list(routes))
     await services.database.open()
     await worker.database.open()
+    for each in (services, worker):
+        await each.standing.refresh(each)
     transport = httpx.ASGITransport(application)
     try:
         async with httpx.AsyncClient(transport=transport, base_url=f"https://{HOST}") as client:
             remotes.webhook = client
-            yield Clinic(services, worker, remotes, application, client, server, database)
+            yield Clinic(services, worker, remotes, storage, application, client, server, database)
     finally:
         await services.database.close()
         await worker.database.close()
@@ -274,4 +298,4 @@ def _emptied(server: PostgresServer) -> str:
 def _configuration() -> Configuration:
     stack = load("Pulumi.local.yaml").stack
     assert stack is not None
-    return Configuration(ConfigurationDocument.of(stack, GeographyName.AMERICAS))
+    return Configuration(ConfigurationDocument.of(stack, GeographyName.AMERICAS, accepted(stack, datetime.now(UTC))))

@@ -1,0 +1,51 @@
+"""Deciding at the start of a process, and again each minute for as long as it runs.
+
+Owns the clockwork. A start does not wait for what is away: nobody is served until the first decision, and it is tried
+again soon.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager, suppress
+from typing import TYPE_CHECKING
+
+from runtime.errors import ConnectorError
+from runtime.logs import log, where
+
+if TYPE_CHECKING:
+    from runtime.bootstrap import Services
+
+MINUTE_SECONDS = 60.0
+AGAIN_SECONDS = 5.0
+
+
+@asynccontextmanager
+async def deciding(services: "Services") -> AsyncGenerator[None]:
+    """A first decision before the block, and others while it runs."""
+    decided = await decide_once(services)
+    task = asyncio.create_task(_minutely(services, decided=decided))
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+async def decide_once(services: "Services") -> bool:
+    """Whether it was decided. What fails is logged, and leaves the standing as it was."""
+    try:
+        await services.standing.refresh(services)
+    except ConnectorError as e:
+        log.error("not-decided", error=type(e).__name__, reason=str(e))
+        return False
+    except Exception as e:  # noqa: BLE001 - one failure must not end the deciding
+        log.error("not-decided", error=type(e).__name__, where=where(e))
+        return False
+    return True
+
+
+async def _minutely(services: "Services", *, decided: bool) -> None:
+    while True:
+        await asyncio.sleep(MINUTE_SECONDS if decided else AGAIN_SECONDS)
+        decided = await decide_once(services)
