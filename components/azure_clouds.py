@@ -13,14 +13,25 @@ class AzureCloud:
 
     environment: str
     vault_zone: str
+    blob_zone: str
     database_domain: str
 
 
-PUBLIC = AzureCloud("public", "privatelink.vaultcore.azure.net", "postgres.database.azure.com")
-US_GOVERNMENT = AzureCloud(
-    "usgovernment", "privatelink.vaultcore.usgovcloudapi.net", "postgres.database.usgovcloudapi.net"
+PUBLIC = AzureCloud(
+    "public", "privatelink.vaultcore.azure.net", "privatelink.blob.core.windows.net", "postgres.database.azure.com"
 )
-CHINA = AzureCloud("china", "privatelink.vaultcore.azure.cn", "postgres.database.chinacloudapi.cn")
+US_GOVERNMENT = AzureCloud(
+    "usgovernment",
+    "privatelink.vaultcore.usgovcloudapi.net",
+    "privatelink.blob.core.usgovcloudapi.net",
+    "postgres.database.usgovcloudapi.net",
+)
+CHINA = AzureCloud(
+    "china",
+    "privatelink.vaultcore.azure.cn",
+    "privatelink.blob.core.chinacloudapi.cn",
+    "postgres.database.chinacloudapi.cn",
+)
 
 
 def cloud_of(location: str) -> AzureCloud:

@@ -9,16 +9,18 @@ from dataclasses import dataclass
 import pulumi
 from pulumi_azure_native import Provider, resources
 
-from components.access import VaultAccess, VaultAccessArgs
+from components.access import KeyAccess, KeyAccessArgs, StorageAccess, StorageAccessArgs, VaultAccess, VaultAccessArgs
 from components.configuration import Configuration, ConfigurationArgs
 from components.database import DATABASE, Database, DatabaseArgs
 from components.environment import Environment, EnvironmentArgs
-from components.handover import Facts
+from components.handover import Facts, Portal
 from components.identities import Identities, IdentitiesArgs
 from components.logs import Logs, LogsArgs
 from components.network import Network, NetworkArgs
 from components.placement import Placement
 from components.runtime_app import RuntimeApp, RuntimeAppArgs
+from components.signing_keys import SigningKeys, SigningKeysArgs
+from components.storage import Storage, StorageArgs
 from components.vault import Vault, VaultArgs
 from schemas.configuration_document import Chunks
 from schemas.stack_config import Geography as GeographyConfig
@@ -35,6 +37,10 @@ class GeographyArgs:
     microsoft365: Microsoft365
     image: str
     chunks: Chunks
+    revokers: str | None
+    """Object id of the group that publishes revocations and breaks glass."""
+    repository_url: str | None
+    """Where the portal proposes changes; None where there is no portal."""
     ca_bundle: str | None
     """Absolute path of the emulators' certificate authority; None on Azure."""
 
@@ -56,6 +62,16 @@ class Geography(pulumi.ComponentResource):
             inside,
         )
         access = VaultAccess(f"{name}-vault-access", VaultAccessArgs(placement, vault.id, identities), inside)
+        keys = SigningKeys(f"{name}-signing-key", SigningKeysArgs(placement, group.name, vault.name), inside)
+        key_access = KeyAccess(f"{name}-key-access", KeyAccessArgs(placement, keys, identities, args.revokers), inside)
+        storage = Storage(
+            f"{name}-storage",
+            StorageArgs(placement, group.name, network.private_endpoints_subnet_id, network.blob_zone),
+            inside,
+        )
+        storage_access = StorageAccess(
+            f"{name}-storage-access", StorageAccessArgs(placement, storage, identities, args.revokers), inside
+        )
         configuration = Configuration(
             f"{name}-configuration", ConfigurationArgs(placement, group.name, vault.name, args.chunks), inside
         )
@@ -72,16 +88,20 @@ class Geography(pulumi.ComponentResource):
         public_host = args.config.public_hosts.of(args.stage)
         facts = Facts(
             placement=placement,
+            image=args.image,
             public_host=public_host,
+            portal=_portal(args),
             microsoft365=args.microsoft365,
             ca_bundle=args.ca_bundle,
             chunks=args.chunks,
             first_chunk=configuration.first,
             vault_url=vault.url,
+            storage_url=storage.url,
             database_host=database.host,
             database=DATABASE,
         )
-        for identity in (identities.application, identities.worker):
+        access_to_all = [*access.assignments, *key_access.assignments, *storage_access.assignments]
+        for identity in identities.serving:
             RuntimeApp(
                 f"{name}-{identity.role}",
                 RuntimeAppArgs(
@@ -91,12 +111,25 @@ class Geography(pulumi.ComponentResource):
                     image=args.image,
                     identity=identity,
                     identities=identities,
-                    after=[*vault.reachable, *access.assignments, *configuration.secrets, *database.ready],
+                    after=[
+                        *vault.reachable,
+                        *storage.reachable,
+                        *access_to_all,
+                        *configuration.secrets,
+                        *database.ready,
+                    ],
                 ),
                 inside,
             )
         self.outputs = {"public_host": public_host, "location": placement.location}
         self.register_outputs(self.outputs)
+
+
+def _portal(args: GeographyArgs) -> Portal | None:
+    host, application_id = args.config.portal_host, args.microsoft365.portal_application_id
+    if args.stage is not Stage.TEST or host is None or application_id is None or args.repository_url is None:
+        return None
+    return Portal(host, application_id, args.repository_url)
 
 
 def _provider(parent: Geography, name: str, placement: Placement) -> Provider:

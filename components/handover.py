@@ -20,18 +20,40 @@ from schemas.vocabulary import Cloud, RuntimeRole
 
 
 @dataclass(frozen=True)
+class Portal:
+    """What the portal is told instead of what the others are."""
+
+    host: str
+    application_id: str
+    repository_url: str
+
+
+@dataclass(frozen=True)
 class Facts:
     """What every process of a geography is told, whatever its role."""
 
     placement: Placement
+    image: str
     public_host: str
+    portal: Portal | None
     microsoft365: Microsoft365
     ca_bundle: str | None
     chunks: Chunks
     first_chunk: pulumi.Output[str]
     vault_url: pulumi.Output[str]
+    storage_url: pulumi.Output[str]
     database_host: pulumi.Output[str]
     database: str
+
+    def host_of(self, role: RuntimeRole) -> str | None:
+        """Where a role is reached; None where it is not."""
+        match role:
+            case RuntimeRole.APPLICATION:
+                return self.public_host
+            case RuntimeRole.PORTAL:
+                return self.portal.host if self.portal else None
+            case RuntimeRole.INIT | RuntimeRole.WORKER:
+                return None
 
 
 def environment(
@@ -44,6 +66,7 @@ def environment(
         "stage": facts.placement.stage,
         "cloud": facts.placement.cloud,
         "geography": facts.placement.geography,
+        "image": facts.image,
         "public_host": facts.public_host,
         "configuration_sha256": facts.chunks.sha256,
         "configuration_chunks": len(facts.chunks.values),
@@ -54,10 +77,15 @@ def environment(
     }
     if facts.ca_bundle is not None:
         known["ca_bundle"] = facts.ca_bundle
+    if identity.role is RuntimeRole.PORTAL and facts.portal is not None:
+        known["public_host"] = facts.portal.host
+        known["application_id"] = facts.portal.application_id
+        known["repository_url"] = facts.portal.repository_url
     answered: dict[str, pulumi.Output[str]] = {
         "managed_identity_client_id": identity.client_id,
         "managed_identity_principal_id": identity.principal_id,
         "key_vault_url": facts.vault_url,
+        "storage_url": facts.storage_url,
         "database_url": pulumi.Output.concat(
             f"postgresql://{identity.database_role}@", facts.database_host, f"/{facts.database}?sslmode={sslmode}"
         ),

@@ -42,7 +42,13 @@ class Identities(pulumi.ComponentResource):
         self.init = self._identity(RuntimeRole.INIT)
         self.application = self._identity(RuntimeRole.APPLICATION)
         self.worker = self._identity(RuntimeRole.WORKER)
+        self.portal = self._identity(RuntimeRole.PORTAL) if args.placement.has_portal else None
         self.register_outputs({})
+
+    @property
+    def serving(self) -> tuple[Identity, ...]:
+        """Those of main containers, each with a role of its own in the database."""
+        return tuple(i for i in (self.application, self.worker, self.portal) if i is not None)
 
     def _identity(self, role: RuntimeRole) -> Identity:
         identity = managedidentity.UserAssignedIdentity(

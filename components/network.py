@@ -51,6 +51,7 @@ class Network(pulumi.ComponentResource):
         self.private_endpoints_subnet_id: pulumi.Output[str] = endpoints.id
         azure = args.placement.azure_cloud
         self.vault_zone = self._zone(f"{name}-vault-zone", azure.vault_zone)
+        self.blob_zone = self._zone(f"{name}-blob-zone", azure.blob_zone)
         self.database_zone = self._zone(
             f"{name}-database-zone",
             f"{args.placement.geography}-{args.placement.stage}.private.{azure.database_domain}",

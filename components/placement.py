@@ -37,6 +37,11 @@ class Placement:
         return self.stage is Stage.PRODUCTION
 
     @property
+    def has_portal(self) -> bool:
+        """Approvers decide in the test stage, for both."""
+        return self.stage is Stage.TEST
+
+    @property
     def tags(self) -> dict[str, str]:
         return {
             "application": PROJECT,
@@ -60,6 +65,10 @@ class Placement:
         digest = hashlib.sha256(f"{PROJECT}/{self.subscription_id}/{self.geography}/{self.stage}".encode()).hexdigest()
         return f"{prefix}-{self.geography}-{STAGE_ABBREVIATIONS[self.stage]}-{digest[:6]}"
 
+    def compact(self, prefix: str) -> str:
+        """The same without hyphens, for a storage account: 3 to 24 lower-case letters and digits."""
+        return self.unique(prefix).replace("-", "")
+
     def identity(self, role: RuntimeRole) -> str:
         """The name by which the app registration's federated credentials know an identity."""
         return self.named(f"id-{role}")
@@ -77,3 +86,9 @@ class Placement:
         """
         kept = self.production and self.cloud is Cloud.AZURE
         return pulumi.ResourceOptions(parent=parent, protect=kept, retain_on_delete=kept, depends_on=list(depends_on))
+
+    def let_go(self, parent: pulumi.Resource, depends_on: Sequence[pulumi.Resource] = ()) -> pulumi.ResourceOptions:
+        """Options of state that Pulumi cannot delete from outside in any stage: it goes with what it is part of."""
+        return pulumi.ResourceOptions.merge(
+            self.state(parent, depends_on), pulumi.ResourceOptions(retain_on_delete=True)
+        )

@@ -90,8 +90,17 @@ def _geography(
         microsoft365=stack.microsoft365,
         image=image,
         chunks=pack(ConfigurationDocument.of(stack, name, approvals)),
+        revokers=stack.promotion.revokers,
+        repository_url=_repository_url(stack, project),
         ca_bundle=str(project / emulation.ca_bundle) if emulation else None,
     )
+
+
+def _repository_url(stack: StackConfig, project: Path) -> str | None:
+    repository = stack.promotion.repository
+    if repository is None:
+        return None
+    return f"file://{project.absolute() / repository.folder}" if repository.folder else repository.url
 
 
 def _image_files(project: Path) -> Iterator[tuple[str, bytes]]:

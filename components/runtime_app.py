@@ -1,4 +1,4 @@
-"""A container app that runs the image: application or worker, each after an init container.
+"""A container app that runs the image: application, worker or portal, each after an init container.
 
 Owns the template: image, commands, identities, probes, ingress, replicas. Init creates database roles and migrates, by
 an identity that only init containers may use (`identitySettings`, life cycle Init); the role's own identity is for the
@@ -38,7 +38,7 @@ class RuntimeApp(pulumi.ComponentResource):
         super().__init__("teams-ehr-connector:apps:RuntimeApp", name, None, opts)
         placement = args.facts.placement
         role = args.identity.role
-        serves = role is RuntimeRole.APPLICATION
+        host = args.facts.host_of(role)
         init = args.identities.init
         app.ContainerApp(
             name,
@@ -56,7 +56,7 @@ class RuntimeApp(pulumi.ComponentResource):
                     app.IdentitySettingsArgs(identity=init.id, lifecycle="Init"),
                     app.IdentitySettingsArgs(identity=args.identity.id, lifecycle="Main"),
                 ],
-                ingress=_ingress(args.facts.public_host) if serves else None,
+                ingress=_ingress(host) if host else None,
                 registries=_registries(args.image, placement, args.identity),
             ),
             template=app.TemplateArgs(
@@ -65,7 +65,7 @@ class RuntimeApp(pulumi.ComponentResource):
                         name="init",
                         image=args.image,
                         command=COMMAND,
-                        env=init_environment(args.facts, init, (args.identities.application, args.identities.worker)),
+                        env=init_environment(args.facts, init, args.identities.serving),
                         resources=app.ContainerResourcesArgs(cpu=0.5, memory="1Gi"),
                     )
                 ],
@@ -75,7 +75,7 @@ class RuntimeApp(pulumi.ComponentResource):
                         image=args.image,
                         command=COMMAND,
                         env=environment(args.facts, args.identity),
-                        probes=_probes() if serves else None,
+                        probes=_probes() if host else None,
                         resources=app.ContainerResourcesArgs(cpu=0.5, memory="1Gi"),
                     )
                 ],
@@ -88,14 +88,14 @@ class RuntimeApp(pulumi.ComponentResource):
         self.register_outputs({})
 
 
-def _ingress(public_host: str) -> app.IngressArgs:
+def _ingress(host: str) -> app.IngressArgs:
     """External to the environment, which is itself internal: reached from the virtual network."""
     return app.IngressArgs(
         external=True,
         target_port=PORT,
         allow_insecure=False,
         transport="auto",
-        custom_domains=[app.CustomDomainArgs(name=public_host, binding_type="Disabled")],
+        custom_domains=[app.CustomDomainArgs(name=host, binding_type="Disabled")],
         traffic=[app.TrafficWeightArgs(latest_revision=True, weight=100)],
     )
 

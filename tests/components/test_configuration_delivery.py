@@ -6,11 +6,13 @@ from typing import Any
 
 import pytest
 
+from components.program import approvals_of
 from schemas.configuration_document import CHUNK_CHARACTERS, ConfigurationDocument, chunk_names, unpack
 from schemas.handover import Handover
 from schemas.stack_config import StackConfig
 from schemas.vocabulary import GeographyName, RuntimeRole
 from tests.support.program import Emitted, Program, run, sample, stack_of
+from tests.support.samples import ROOT
 
 MANY = 1_500
 
@@ -66,7 +68,32 @@ def test_every_container_is_told_a_handover_that_the_runtime_reads(stack: str) -
         assert f"//connector_{role}@" in main.database_url
         assert "//connector_init@" in init.database_url
         assert init.managed_identity_client_id != main.managed_identity_client_id
-        assert delivered(program, geography, main) == ConfigurationDocument.of(stack_of(stack), main.geography)
+        assert {init.image, main.image} == {app.inputs["template"]["containers"][0]["image"]}
+        assert main.storage_url.endswith("/")
+        assert delivered(program, geography, main) == ConfigurationDocument.of(
+            stack_of(stack), main.geography, approvals_of(ROOT)
+        )
+
+
+def test_the_portal_is_told_its_own_host_registration_and_repository() -> None:
+    stack = stack_of("test")
+    for app in sample("test").of("azure-native:app:ContainerApp"):
+        geography, role = app.name.split("-")
+        init, main = map(Handover.from_environment, environments(app))
+        assert "connector_portal=" in (init.database_roles or "")
+        told = (main.public_host, main.application_id, main.repository_url)
+        config = stack.geographies[GeographyName(geography)]
+        if role == "portal":
+            repository = "https://github.com/contoso-health/teams-ehr-connector-config"
+            assert told == (config.portal_host, stack.microsoft365.portal_application_id, repository)
+        else:
+            assert told == (config.public_hosts.test, stack.microsoft365.application_id, None)
+
+
+def test_a_repository_in_a_folder_of_the_project_is_told_by_its_absolute_path() -> None:
+    app = sample("local").one("azure-native:app:ContainerApp", name="apac-portal")
+    main = Handover.from_environment(environments(app)[1])
+    assert main.repository_url == f"file://{ROOT}/.local/repository.git"
 
 
 @pytest.mark.parametrize(("stack", "sslmode"), [("prod", "verify-full"), ("test", "verify-full"), ("local", "disable")])
@@ -77,7 +104,7 @@ def test_the_database_certificate_is_verified_wherever_cloud_is_azure(stack: str
 
 def test_two_megabytes_arrive_in_chunks_that_a_vault_takes() -> None:
     stack = many_organizations()
-    document = ConfigurationDocument.of(stack, GeographyName.AMERICAS)
+    document = ConfigurationDocument.of(stack, GeographyName.AMERICAS, approvals_of(ROOT))
     assert len(document.model_dump_json(by_alias=True)) > 2_000_000
     program = large()
     secrets = [s for s in program.of("azure-native:keyvault:Secret") if s.name.startswith("americas-")]

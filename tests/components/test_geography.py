@@ -1,10 +1,18 @@
 """What one geography is: network, state, identities and the order in which things are made."""
 
+import re
 from typing import Any
 
 import pytest
 
-from components.access import KEY_VAULT_SECRETS_OFFICER, KEY_VAULT_SECRETS_USER
+from components.access import (
+    KEY_VAULT_CRYPTO_USER,
+    KEY_VAULT_SECRETS_OFFICER,
+    KEY_VAULT_SECRETS_USER,
+    STORAGE_BLOB_DATA_CONTRIBUTOR,
+    STORAGE_BLOB_DATA_READER,
+)
+from emulators.world import load_world
 from tests.support.program import Emitted, run, sample, stack_of
 
 SERVER_CHILDREN = ("AdministratorsMicrosoftEntra", "Configuration", "Database")
@@ -84,12 +92,114 @@ def test_everything_of_a_geography_goes_through_its_own_provider() -> None:
     assert len(set(subscriptions)) == len(subscriptions) == 3
 
 
-def test_each_identity_has_the_least_role_on_its_own_vault() -> None:
-    for assignment in azure("authorization:RoleAssignment"):
-        geography, _, _, role = assignment.name.split("-")
-        expected = KEY_VAULT_SECRETS_OFFICER if role == "init" else KEY_VAULT_SECRETS_USER
-        assert assignment.inputs["roleDefinitionId"].endswith(f"/roleDefinitions/{expected}")
-        assert assignment.inputs["scope"] == f"/azure/azure-native:keyvault:Vault/{geography}-vault"
+ROLES = {
+    KEY_VAULT_SECRETS_OFFICER: "writes secrets",
+    KEY_VAULT_SECRETS_USER: "reads secrets",
+    KEY_VAULT_CRYPTO_USER: "signs",
+    STORAGE_BLOB_DATA_CONTRIBUTOR: "writes",
+    STORAGE_BLOB_DATA_READER: "reads",
+}
+IN_EVERY_STAGE = {
+    ("init", "writes secrets", "vault"),
+    ("application", "reads secrets", "vault"),
+    ("worker", "reads secrets", "vault"),
+    ("worker", "signs", "signing-key-worker"),
+    ("revokers", "signs", "signing-key-revocation"),
+    ("application", "reads", "storage-revocations"),
+    ("worker", "reads", "storage-revocations"),
+    ("revokers", "writes", "storage-revocations"),
+    ("worker", "writes", "storage-audit-heads"),
+    ("revokers", "reads", "storage-audit-heads"),
+}
+OF_THE_PORTAL = {
+    ("portal", "reads secrets", "vault"),
+    ("portal", "signs", "signing-key-portal"),
+    ("portal", "reads", "storage-revocations"),
+}
+
+
+@pytest.mark.parametrize(("stack", "expected"), [("test", IN_EVERY_STAGE | OF_THE_PORTAL), ("prod", IN_EVERY_STAGE)])
+def test_each_principal_has_the_least_role_at_the_narrowest_scope(stack: str, expected: set[tuple[str, ...]]) -> None:
+    assignments = azure("authorization:RoleAssignment", stack)
+    for geography in ("americas", "emea"):
+        found = [
+            (a.name.rsplit("-", 1)[1], ROLES[last(a.inputs["roleDefinitionId"])], last(a.inputs["scope"]))
+            for a in assignments
+            if a.name.startswith(geography)
+        ]
+        assert sorted(found) == sorted((who, role, f"{geography}-{scope}") for who, role, scope in expected)
+
+
+def last(arm_id: str) -> str:
+    return arm_id.rsplit("/", 1)[1]
+
+
+def test_the_revokers_are_the_group_that_the_configuration_names() -> None:
+    for stack in ("test", "prod"):
+        group = stack_of(stack).promotion.revokers
+        of_group = [a for a in azure("authorization:RoleAssignment", stack) if a.name.endswith("-revokers")]
+        assert {(a.inputs["principalType"], a.inputs["principalId"]) for a in of_group} == {("Group", group)}
+
+
+def test_without_revokers_nobody_may_revoke() -> None:
+    stack = stack_of("local")
+    program = run(stack.model_copy(update={"promotion": stack.promotion.model_copy(update={"revokers": None})}))
+    found = program.of("azure-native:authorization:RoleAssignment")
+    assert {a.inputs["principalType"] for a in found} == {"ServicePrincipal"}
+
+
+@pytest.mark.parametrize(
+    ("stack", "expected"),
+    [
+        ("test", ["portal-signing", "revocation-signing", "worker-signing"]),
+        ("prod", ["revocation-signing", "worker-signing"]),
+    ],
+)
+def test_signing_keys_sign_and_nothing_else_and_are_never_deleted_from_outside(stack: str, expected: list[str]) -> None:
+    keys = [k for k in azure("keyvault:Key", stack) if k.name.startswith("americas-")]
+    assert sorted(k.inputs["keyName"] for k in keys) == expected
+    for key in keys:
+        assert key.inputs["properties"] == {"kty": "EC", "curveName": "P-256", "keyOps": ["sign", "verify"]}
+        assert key.retain_on_delete
+    assert [len(k.depends_on & {o.urn for o in keys}) for k in keys] == [0, *[1] * (len(keys) - 1)]
+
+
+def test_storage_is_reached_by_identity_through_the_network_alone() -> None:
+    for account in azure("storage:StorageAccount", "prod"):
+        inputs = account.inputs
+        assert (inputs["publicNetworkAccess"], inputs["minimumTlsVersion"]) == ("Disabled", "TLS1_2")
+        assert not inputs["allowSharedKeyAccess"]
+        assert not inputs["allowBlobPublicAccess"]
+        geography = account.name.split("-")[0]
+        endpoint = sample("prod").one("azure-native:network:PrivateEndpoint", name=f"{geography}-storage-endpoint")
+        (connection,) = endpoint.inputs["privateLinkServiceConnections"]
+        assert connection["groupIds"] == ["blob"]
+        assert connection["privateLinkServiceId"].endswith(f"/{account.name}")
+    zones = {z.inputs["privateZoneName"] for z in azure("privatedns:PrivateZone", "prod")}
+    assert "privatelink.blob.core.windows.net" in zones
+
+
+@pytest.mark.parametrize(("stack", "sku"), [("prod", "Standard_ZRS"), ("test", "Standard_LRS")])
+def test_copies_of_storage_stay_in_the_region(stack: str, sku: str) -> None:
+    assert {a.inputs["sku"]["name"] for a in azure("storage:StorageAccount", stack)} == {sku}
+
+
+@pytest.mark.parametrize(("stack", "days", "kept"), [("prod", 2192, True), ("test", 30, True), ("local", 30, False)])
+def test_audit_heads_are_written_once(stack: str, days: int, kept: bool) -> None:
+    """Pulumi leaves the policy alone where Azure's would not be deleted without its ETag."""
+    for policy in azure("storage:BlobContainerImmutabilityPolicy", stack):
+        assert policy.inputs["containerName"] == "audit-heads"
+        assert policy.inputs["immutabilityPeriodSinceCreationInDays"] == days
+        assert policy.inputs["allowProtectedAppendWrites"] is False
+        assert policy.retain_on_delete is kept
+
+
+def test_the_portal_stands_in_the_test_stage_alone_and_answers_to_its_own_host() -> None:
+    assert [a.name for a in azure("app:ContainerApp", "prod") if "portal" in a.name] == []
+    portal = sample("test").one("azure-native:app:ContainerApp", name="emea-portal")
+    (domain,) = configuration(portal)["ingress"]["customDomains"]
+    assert domain["name"] == "approvals.emea.connector.example.org"
+    assert [p["httpGet"]["path"] for p in portal.inputs["template"]["containers"][0]["probes"]] == ["/livez", "/readyz"]
 
 
 def test_role_assignments_have_the_same_names_in_every_run() -> None:
@@ -125,6 +235,7 @@ def test_apps_start_after_access_records_configuration_and_database() -> None:
         "azure-native:network:PrivateDnsZoneGroup",
         "azure-native:keyvault:Secret",
         "azure-native:dbforpostgresql:Database",
+        "azure-native:storage:BlobContainerImmutabilityPolicy",
     }
     by_urn = {r.urn: r.type for r in sample("local").resources}
     for app in azure("app:ContainerApp"):
@@ -133,7 +244,14 @@ def test_apps_start_after_access_records_configuration_and_database() -> None:
 
 @pytest.mark.parametrize(("stack", "kept"), [("prod", True), ("test", False), ("local", False), ("local-prod", False)])
 def test_state_is_protected_where_it_serves_patients_on_azure(stack: str, kept: bool) -> None:
-    state = {"resources:ResourceGroup", "keyvault:Vault", "dbforpostgresql:Server", "dbforpostgresql:Database"}
+    state = {
+        "resources:ResourceGroup",
+        "keyvault:Vault",
+        "dbforpostgresql:Server",
+        "dbforpostgresql:Database",
+        "storage:StorageAccount",
+        "storage:BlobContainer",
+    }
     for type_ in state:
         assert {(r.protect, r.retain_on_delete) for r in azure(type_, stack)} == {(kept, kept)}, type_
 
@@ -146,6 +264,10 @@ def test_names_fit_azures_limits_and_carry_geography_and_stage(stack: str) -> No
         assert len(name) <= 24
         assert name == name.lower()
         assert name.startswith(f"kv-{vault.name.split('-')[0]}-{short}-")
+    for account in azure("storage:StorageAccount", stack):
+        name = account.inputs["accountName"]
+        assert re.fullmatch(f"st{account.name.split('-')[0]}{short}[0-9a-f]{{6}}", name)
+        assert len(name) <= 24
     for app in azure("app:ContainerApp", stack):
         assert len(app.inputs["containerAppName"]) <= 32
     servers = {s.inputs["serverName"] for s in azure("dbforpostgresql:Server", stack)}
@@ -163,5 +285,7 @@ def test_production_on_azure_runs_replicas_and_the_local_stack_one() -> None:
 
 def test_identities_have_the_names_that_the_app_registration_trusts() -> None:
     names = {i.inputs["resourceName"] for i in azure("managedidentity:UserAssignedIdentity")}
-    roles, geographies = ("init", "application", "worker"), ("americas", "emea", "apac")
+    roles, geographies = ("init", "application", "worker", "portal"), ("americas", "emea", "apac")
     assert names == {f"id-{r}-{g}-test" for r in roles for g in geographies}
+    trusted = {name for r in load_world().entra.registrations for name in r.federated_identities}
+    assert {n for n in names if not n.startswith("id-init-")} <= trusted

@@ -8,6 +8,7 @@ import asyncio
 import uuid
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import pulumi
@@ -61,12 +62,14 @@ class _Azure(Mocks):
         elif args.typ == "azure-native:keyvault:Vault":
             uri = f"https://{inputs['vaultName']}.vault.azure.net/"
             answers["properties"] = inputs["properties"] | {"vaultUri": uri}
+        elif args.typ == "azure-native:storage:StorageAccount":
+            answers["primaryEndpoints"] = {"blob": f"https://{inputs['accountName']}.blob.core.windows.net/"}
         elif args.typ == "azure-native:dbforpostgresql:Server":
             answers["fullyQualifiedDomainName"] = f"{inputs['serverName']}.postgres.database.azure.com"
         elif args.typ == "azure-native:app:ContainerApp":
             identities = {i: {} for i in inputs["identity"]["userAssignedIdentities"]}
             answers["identity"] = inputs["identity"] | {"userAssignedIdentities": identities}
-        return f"/azure/{args.typ}/{args.name}", inputs | answers
+        return _id(args), inputs | answers
 
     def call(self, args: MockCallArgs) -> Any:
         raise AssertionError(f"the program asks {args.token}")
@@ -101,12 +104,27 @@ def guid(*parts: str) -> str:
     return str(uuid.uuid5(uuid.NAMESPACE_OID, "/".join(parts)))
 
 
+def _id(args: MockResourceArgs) -> str:
+    """Resource Manager's for what is a scope of its own, by logical names, else anything."""
+    match args.typ:
+        case "azure-native:keyvault:Vault":
+            return f"{_PROVIDERS}/Microsoft.KeyVault/vaults/{args.name}"
+        case "azure-native:keyvault:Key":
+            return f"{_PROVIDERS}/Microsoft.KeyVault/vaults/{args.inputs['vaultName']}/keys/{args.name}"
+        case "azure-native:storage:BlobContainer":
+            account = f"{_PROVIDERS}/Microsoft.Storage/storageAccounts/{args.inputs['accountName']}"
+            return f"{account}/blobServices/default/containers/{args.name}"
+        case _:
+            return f"/azure/{args.typ}/{args.name}"
+
+
 def _name(args: MockResourceArgs) -> str:
     """The name in Azure: the one given, else autonamed."""
     given = [v for k, v in args.inputs.items() if k in _NAMES.get(args.typ, ())]
     return str(given[0]) if given else f"{args.name}0a1b2c3d"
 
 
+_PROVIDERS = "/azure/providers"
 _NAMES = {
     "azure-native:dbforpostgresql:Server": ("serverName",),
     "azure-native:keyvault:Secret": ("secretName",),
@@ -115,6 +133,8 @@ _NAMES = {
     "azure-native:network:VirtualNetwork": ("virtualNetworkName",),
     "azure-native:privatedns:PrivateZone": ("privateZoneName",),
     "azure-native:resources:ResourceGroup": ("resourceGroupName",),
+    "azure-native:storage:BlobContainer": ("containerName",),
+    "azure-native:storage:StorageAccount": ("accountName",),
 }
 
 
@@ -130,15 +150,15 @@ def sample(name: str) -> Program:
     return run(stack_of(name))
 
 
-def run(stack: StackConfig) -> Program:
-    """The program of a stack configuration, run to its end."""
+def run(stack: StackConfig, project: Path = ROOT) -> Program:
+    """The program of a stack configuration, run to its end, without the gate that `__main__.py` puts before it."""
     recorder = _Recorder()
     asyncio.set_event_loop(asyncio.new_event_loop())
     set_mocks(recorder.mocks, project=PROJECT, stack=str(stack.stage), preview=False, monitor=recorder)
     outputs: dict[str, Any] = {}
 
     def program() -> None:
-        for name, args in geographies(stack, ROOT).items():
+        for name, args in geographies(stack, project).items():
             outputs[name] = Geography(name, args).outputs
 
     pulumi.runtime.test(program)()

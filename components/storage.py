@@ -1,0 +1,142 @@
+"""The geography's storage account: the list of revocations, and the heads of the audit chain, outside the database.
+
+Owns account, containers and the way to them. Reached only through a private endpoint, by identity: no shared key, no
+signature in a URL, nothing public. Who may read or write is in `access.py`.
+
+    revocations   one blob, replaced by each new list
+    audit-heads   one blob for each head; what is written there can neither be changed nor deleted for years
+
+Containers are Resource Manager's here, so no data plane is needed. The policy that makes `audit-heads` immutable is
+made unlocked, and the provider cannot delete it (its DELETE carries no ETag, which Azure asks for).
+"""
+
+from dataclasses import dataclass
+
+import pulumi
+from pulumi_azure_native import network, storage
+
+from components.placement import Placement
+from components.private_zone import PrivateZone
+from schemas.vocabulary import Cloud
+
+REVOCATIONS = "revocations"
+AUDIT_HEADS = "audit-heads"
+IMMUTABLE_DAYS = {"test": 30, "production": 2192}
+"""In production six years, as long as the HIPAA security rule asks that records are kept (45 CFR 164.316(b)(2)(i))."""
+DELETED_DAYS = 30
+
+
+@dataclass(frozen=True)
+class StorageArgs:
+    placement: Placement
+    resource_group_name: pulumi.Input[str]
+    subnet_id: pulumi.Input[str]
+    zone: PrivateZone
+
+
+class Storage(pulumi.ComponentResource):
+    """Whoever reads or writes blobs depends on `reachable`; `url` ends with a slash."""
+
+    def __init__(self, name: str, args: StorageArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("teams-ehr-connector:storage:Storage", name, None, opts)
+        self._name, self._args = name, args
+        self._account = self._make_account()
+        service = self._service()
+        revocations = self._container(REVOCATIONS, service)
+        audit_heads = self._container(AUDIT_HEADS, revocations)
+        immutable = self._immutable(audit_heads)
+        self.revocations_id: pulumi.Output[str] = revocations.id
+        self.audit_heads_id: pulumi.Output[str] = audit_heads.id
+        self.url: pulumi.Output[str] = self._account.primary_endpoints.apply(lambda endpoints: endpoints.blob)
+        self.reachable: list[pulumi.Resource] = [self._records(), args.zone.link, immutable]
+        self.register_outputs({})
+
+    def _make_account(self) -> storage.StorageAccount:
+        placement = self._args.placement
+        return storage.StorageAccount(
+            f"{self._name}-account",
+            resource_group_name=self._args.resource_group_name,
+            account_name=placement.compact("st"),
+            location=placement.location,
+            kind=storage.Kind.STORAGE_V2,
+            # Copies stay in the region: a paired region may lie in another geography.
+            sku=storage.SkuArgs(
+                name=storage.SkuName.STANDARD_ZRS if placement.production else storage.SkuName.STANDARD_LRS
+            ),
+            allow_blob_public_access=False,
+            allow_cross_tenant_replication=False,
+            allow_shared_key_access=False,
+            default_to_o_auth_authentication=True,
+            enable_https_traffic_only=True,
+            minimum_tls_version=storage.MinimumTlsVersion.TLS1_2,
+            public_network_access=storage.PublicNetworkAccess.DISABLED,
+            network_rule_set=storage.NetworkRuleSetArgs(
+                default_action=storage.DefaultAction.DENY, bypass=storage.Bypass.NONE
+            ),
+            tags=placement.tags,
+            opts=placement.state(self),
+        )
+
+    def _service(self) -> storage.BlobServiceProperties:
+        """Earlier lists of revocations stay as versions, so that what counted when can be told."""
+        return storage.BlobServiceProperties(
+            f"{self._name}-blobs",
+            resource_group_name=self._args.resource_group_name,
+            account_name=self._account.name,
+            blob_services_name="default",
+            is_versioning_enabled=True,
+            delete_retention_policy=storage.DeleteRetentionPolicyArgs(enabled=True, days=DELETED_DAYS),
+            container_delete_retention_policy=storage.DeleteRetentionPolicyArgs(enabled=True, days=DELETED_DAYS),
+            opts=self._args.placement.state(self),
+        )
+
+    def _container(self, container: str, after: pulumi.Resource) -> storage.BlobContainer:
+        return storage.BlobContainer(
+            f"{self._name}-{container}",
+            resource_group_name=self._args.resource_group_name,
+            account_name=self._account.name,
+            container_name=container,
+            public_access=storage.PublicAccess.NONE,
+            opts=self._args.placement.state(self, [after]),
+        )
+
+    def _immutable(self, container: storage.BlobContainer) -> storage.BlobContainerImmutabilityPolicy:
+        placement = self._args.placement
+        opts = placement.let_go(self) if placement.cloud is Cloud.AZURE else placement.state(self)
+        return storage.BlobContainerImmutabilityPolicy(
+            f"{self._name}-immutable",
+            resource_group_name=self._args.resource_group_name,
+            account_name=self._account.name,
+            container_name=container.name,
+            immutability_policy_name="default",
+            immutability_period_since_creation_in_days=IMMUTABLE_DAYS[placement.stage],
+            allow_protected_append_writes=False,
+            opts=opts,
+        )
+
+    def _records(self) -> pulumi.Resource:
+        placement = self._args.placement
+        endpoint = network.PrivateEndpoint(
+            f"{self._name}-endpoint",
+            resource_group_name=self._args.resource_group_name,
+            private_endpoint_name=placement.named("pe-storage"),
+            location=placement.location,
+            subnet=network.SubnetArgs(id=self._args.subnet_id),
+            private_link_service_connections=[
+                network.PrivateLinkServiceConnectionArgs(
+                    name="blob", private_link_service_id=self._account.id, group_ids=["blob"]
+                )
+            ],
+            tags=placement.tags,
+            opts=pulumi.ResourceOptions(parent=self),
+        )
+        return network.PrivateDnsZoneGroup(
+            f"{self._name}-records",
+            resource_group_name=self._args.resource_group_name,
+            private_endpoint_name=endpoint.name,
+            private_dns_zone_group_name="default",
+            private_dns_zone_configs=[
+                network.PrivateDnsZoneConfigArgs(name="blob", private_dns_zone_id=self._args.zone.zone_id)
+            ],
+            opts=pulumi.ResourceOptions(parent=self),
+        )
