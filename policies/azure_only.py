@@ -20,7 +20,14 @@ from schemas.stack_config import NATIONAL_CLOUDS
 from schemas.vocabulary import Cloud
 
 ENTRA, GRAPH = "CONNECTOR_ENTRA_URL", "CONNECTOR_GRAPH_URL"
-ADDRESSES = ("CONNECTOR_KEY_VAULT_URL", "CONNECTOR_DATABASE_URL", ENTRA, GRAPH)
+ADDRESSES = (
+    "CONNECTOR_KEY_VAULT_URL",
+    "CONNECTOR_STORAGE_URL",
+    "CONNECTOR_DATABASE_URL",
+    "CONNECTOR_REPOSITORY_URL",
+    ENTRA,
+    GRAPH,
+)
 AUTHORITIES = frozenset(
     {"CONNECTOR_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"}
 )
@@ -76,7 +83,7 @@ def _environment(environment: dict[str, str]) -> Iterator[str]:
         parts = urlsplit(environment.get(variable, ""))
         if is_loopback(parts.hostname or ""):
             yield f"{variable}: expected no loopback address"
-        if parts.scheme == "http":
+        if parts.scheme in ("http", "file"):
             yield f"{variable}: expected https"
     pair = (environment.get(ENTRA), environment.get(GRAPH))
     if any(pair) and pair not in {(c.entra_url, c.graph_url) for c in NATIONAL_CLOUDS.values()}:

@@ -1,4 +1,4 @@
-"""Containers run an image by digest, and init's identity is used by init containers only.
+"""Containers run an image by digest and are told that one; init's identity is used by init containers only.
 
 Also owns how the other policies read a container app's template: containers, and their environments.
 """
@@ -11,6 +11,7 @@ from policies.judging import Subject, each, known, policy
 
 BY_DIGEST = re.compile(r"@sha256:[0-9a-f]{64}$")
 INIT_IDENTITY = "/userassignedidentities/id-init-"
+IMAGE = "CONNECTOR_IMAGE"
 LIFECYCLES = frozenset({"Init", "Main"})
 
 
@@ -35,6 +36,9 @@ def judge(subject: Subject) -> Iterator[str]:
         image = known(container, "image")
         if image is not None and not BY_DIGEST.search(str(image)):
             yield f"{name}: image: expected one by digest (@sha256:...), got {image}"
+        told = {known(v, "name"): known(v, "value") for v in each(known(container, "env"))}.get(IMAGE)
+        if image is not None and told is not None and told != image:
+            yield f"{name}: {IMAGE}: expected the container's own image, got {told}"
     for setting in subject.items("configuration", "identitySettings"):
         if (lifecycle := known(setting, "lifecycle")) not in LIFECYCLES:
             yield f"configuration.identitySettings: expected life cycle Init or Main, got {lifecycle}"

@@ -11,7 +11,7 @@ from policies.tags import GEOGRAPHY, TAGGED
 from schemas.vocabulary import AZURE_REGIONS, GeographyName
 
 WITHOUT_REGION = frozenset({"privatedns:PrivateZone", "privatedns:VirtualNetworkLink"})
-WITH_PARENT_REGION = frozenset({"keyvault:Secret"})
+WITH_PARENT_REGION = frozenset({"keyvault:Key", "keyvault:Secret"})
 
 
 def judge(subject: Subject) -> Iterator[str]:

@@ -6,6 +6,8 @@ from policies import (
     azure_only,
     containers,
     database_login,
+    evidence,
+    least_access,
     locations,
     public_access,
     secret_references,
@@ -21,5 +23,7 @@ POLICIES: list[Policy] = [
     database_login.POLICY,
     secret_references.POLICY,
     containers.POLICY,
+    least_access.POLICY,
+    evidence.POLICY,
     azure_only.POLICY,
 ]

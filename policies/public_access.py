@@ -1,4 +1,7 @@
-"""State is reached from inside the geography's network only: vault, database and environment have no public address."""
+"""State is reached from inside the geography's network only: vault, storage, database and environment are not public.
+
+A storage account is opened by no key either: neither a shared key nor a URL that is signed with one.
+"""
 
 from collections.abc import Iterator
 
@@ -9,11 +12,16 @@ def judge(subject: Subject) -> Iterator[str]:
     match subject.type:
         case "keyvault:Vault":
             yield from _disabled(subject, "properties", "publicNetworkAccess")
-            if (action := subject.get("properties", "networkAcls", "defaultAction")) != "Deny":
-                yield f"properties.networkAcls.defaultAction: expected Deny, got {action}"
-            for rule in ("ipRules", "virtualNetworkRules"):
-                if any(True for _ in subject.items("properties", "networkAcls", rule)):
-                    yield f"properties.networkAcls.{rule}: expected none"
+            yield from _denied(subject, "properties", "networkAcls")
+        case "storage:StorageAccount":
+            yield from _disabled(subject, "publicNetworkAccess")
+            yield from _denied(subject, "networkRuleSet")
+            for switch in ("allowBlobPublicAccess", "allowSharedKeyAccess"):
+                if (got := subject.get(switch)) is not False:
+                    yield f"{switch}: expected false, got {got}"
+        case "storage:BlobContainer":
+            if (got := subject.get("publicAccess")) != "None":
+                yield f"publicAccess: expected None, got {got or 'nothing'}"
         case "dbforpostgresql:Server":
             yield from _disabled(subject, "network", "publicNetworkAccess")
             subnet = ("network", "delegatedSubnetResourceId")
@@ -34,4 +42,13 @@ def _disabled(subject: Subject, *path: str) -> Iterator[str]:
         yield f"{'.'.join(path)}: expected Disabled, got {got}"
 
 
-POLICY = policy("no-public-access", "Vault, database and environment are closed to the internet.", judge)
+def _denied(subject: Subject, *path: str) -> Iterator[str]:
+    """A firewall that lets nobody in by address."""
+    if (action := subject.get(*path, "defaultAction")) != "Deny":
+        yield f"{'.'.join(path)}.defaultAction: expected Deny, got {action}"
+    for rule in ("ipRules", "virtualNetworkRules", "resourceAccessRules"):
+        if any(True for _ in subject.items(*path, rule)):
+            yield f"{'.'.join(path)}.{rule}: expected none"
+
+
+POLICY = policy("no-public-access", "Vault, storage, database and environment are closed to the internet.", judge)

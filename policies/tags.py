@@ -12,6 +12,7 @@ TAGGED = frozenset(
         "app:ContainerApp",
         "app:ManagedEnvironment",
         "dbforpostgresql:Server",
+        "keyvault:Key",
         "keyvault:Secret",
         "keyvault:Vault",
         "managedidentity:UserAssignedIdentity",
@@ -21,6 +22,7 @@ TAGGED = frozenset(
         "privatedns:PrivateZone",
         "privatedns:VirtualNetworkLink",
         "resources:ResourceGroup",
+        "storage:StorageAccount",
     }
 )
 

@@ -1,4 +1,4 @@
-"""Everything in transit is encrypted: TLS 1.2 or newer at the ingress, between apps, and to the database.
+"""Everything in transit is encrypted: TLS 1.2 or newer at the ingress, between apps, to database and storage.
 
 Where cloud is azure the database's certificate is verified too (`sslmode=verify-full`); the emulated server has no TLS.
 """
@@ -14,6 +14,7 @@ SERVER_PARAMETERS = {
     "require_secure_transport": frozenset({"on"}),
     "ssl_min_protocol_version": frozenset({"TLSv1.2", "TLSv1.3"}),
 }
+TLS_VERSIONS = frozenset({"TLS1_2", "TLS1_3"})
 
 
 def judge(subject: Subject) -> Iterator[str]:
@@ -27,6 +28,11 @@ def judge(subject: Subject) -> Iterator[str]:
         case "app:ManagedEnvironment":
             if (got := subject.get("peerTrafficConfiguration", "encryption", "enabled")) is not True:
                 yield f"peerTrafficConfiguration.encryption.enabled: expected true, got {got}"
+        case "storage:StorageAccount":
+            if (got := subject.get("enableHttpsTrafficOnly")) is not True:
+                yield f"enableHttpsTrafficOnly: expected true, got {got}"
+            if (got := subject.get("minimumTlsVersion")) not in TLS_VERSIONS:
+                yield f"minimumTlsVersion: expected {' or '.join(sorted(TLS_VERSIONS))}, got {got}"
         case "dbforpostgresql:Configuration":
             name = subject.get("configurationName")
             allowed = SERVER_PARAMETERS.get(str(name))
@@ -43,4 +49,6 @@ def _database_url(subject: Subject) -> Iterator[str]:
             yield f"{container}: CONNECTOR_DATABASE_URL: expected sslmode=verify-full"
 
 
-POLICY = policy("encrypted-transport", "Traffic is encrypted at the ingress, between apps and to the database.", judge)
+POLICY = policy(
+    "encrypted-transport", "Traffic is encrypted at the ingress, between apps, to database and storage.", judge
+)

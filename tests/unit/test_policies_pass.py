@@ -18,6 +18,9 @@ WITHOUT_TAGS = {
     "dbforpostgresql:Database",
     "network:PrivateDnsZoneGroup",
     "network:Subnet",
+    "storage:BlobContainer",
+    "storage:BlobContainerImmutabilityPolicy",
+    "storage:BlobServiceProperties",
 }
 
 
@@ -43,7 +46,9 @@ def test_what_only_azure_knows_yet_is_no_violation() -> None:
 
 
 def _forgotten(value: object) -> object:
-    answered = isinstance(value, str) and ("/azure/" in value or "vault.azure.net/" in value or "postgresql" in value)
+    answered = isinstance(value, str) and (
+        "/azure/" in value or "vault.azure.net/" in value or ".blob.core." in value or "postgresql" in value
+    )
     return UNKNOWN if answered else value
 
 

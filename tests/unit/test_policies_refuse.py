@@ -10,6 +10,8 @@ from policies import (
     azure_only,
     containers,
     database_login,
+    evidence,
+    least_access,
     locations,
     public_access,
     secret_references,
@@ -29,6 +31,15 @@ INIT_IDENTITY = (
 )
 PARAMETER = ("dbforpostgresql:Configuration", "americas-database-require-secure-transport")
 SECRET = "keyvault:Secret"
+STORAGE = ("storage:StorageAccount", "americas-storage-account")
+CONTAINER = ("storage:BlobContainer", "americas-storage-revocations")
+IMMUTABLE = ("storage:BlobContainerImmutabilityPolicy", "americas-storage-immutable")
+KEY = ("keyvault:Key", "americas-signing-key-worker")
+KEY_ROLE = ("authorization:RoleAssignment", "americas-key-access-worker")
+BLOB_ROLE = ("authorization:RoleAssignment", "americas-storage-access-audit-heads-worker")
+SUBSCRIPTION = "/subscriptions/4d4d4d4d-0000-4000-8000-000000000001"
+ACCOUNT = f"{SUBSCRIPTION}/resourceGroups/g/providers/Microsoft.Storage/storageAccounts/s"
+OWNER = f"{SUBSCRIPTION}/providers/Microsoft.Authorization/roleDefinitions/8e3af657-a8ff-443c-a75c-2fe8c4bcb635"
 SERVER = ("dbforpostgresql:Server", "americas-database-server")
 VAULT = ("keyvault:Vault", "americas-vault")
 WORKSPACE = ("operationalinsights:Workspace", "americas-logs-workspace")
@@ -53,6 +64,37 @@ ROWS: list[tuple[ResourceValidationPolicy, tuple[str, str], str, Any, str]] = [
     (public_access.POLICY, SERVER, "network.delegatedSubnetResourceId", ..., "expected the delegated subnet"),
     (public_access.POLICY, ENVIRONMENT, "vnetConfiguration.internal", False, "expected true, got False"),
     (public_access.POLICY, ENVIRONMENT, "publicNetworkAccess", "Enabled", "expected Disabled, got Enabled"),
+    (public_access.POLICY, STORAGE, "publicNetworkAccess", "Enabled", "expected Disabled, got Enabled"),
+    (public_access.POLICY, STORAGE, "publicNetworkAccess", ..., "expected Disabled, got None"),
+    (public_access.POLICY, STORAGE, "networkRuleSet.defaultAction", "Allow", "expected Deny, got Allow"),
+    (public_access.POLICY, STORAGE, "networkRuleSet.resourceAccessRules", [{"tenantId": "t"}], "expected none"),
+    (public_access.POLICY, STORAGE, "allowSharedKeyAccess", True, "allowSharedKeyAccess: expected false, got True"),
+    (public_access.POLICY, STORAGE, "allowSharedKeyAccess", ..., "allowSharedKeyAccess: expected false, got None"),
+    (public_access.POLICY, STORAGE, "allowBlobPublicAccess", True, "allowBlobPublicAccess: expected false, got True"),
+    (public_access.POLICY, CONTAINER, "publicAccess", "Blob", "publicAccess: expected None, got Blob"),
+    (locations.POLICY, STORAGE, "location", "westeurope", "expected a region in geography americas"),
+    (locations.POLICY, STORAGE, "location", ..., "expected a region, so that no default"),
+    (tags.POLICY, KEY, "tags", ..., "tags.application: expected teams-ehr-connector, got nothing"),
+    (transport.POLICY, STORAGE, "minimumTlsVersion", "TLS1_1", "expected TLS1_2 or TLS1_3, got TLS1_1"),
+    (transport.POLICY, STORAGE, "enableHttpsTrafficOnly", False, "expected true, got False"),
+    (evidence.POLICY, KEY, "properties.kty", "RSA", "properties.kty: expected EC or EC-HSM, got RSA"),
+    (evidence.POLICY, KEY, "properties.curveName", "P-384", "properties.curveName: expected P-256, got P-384"),
+    (evidence.POLICY, KEY, "properties.keyOps", ["sign", "verify", "decrypt"], "expected sign and verify"),
+    (evidence.POLICY, KEY, "properties.keyOps", ..., "expected sign and verify, got nothing"),
+    (evidence.POLICY, KEY, "properties.attributes", {"exportable": True}, "no key that leaves its vault"),
+    (evidence.POLICY, IMMUTABLE, "immutabilityPeriodSinceCreationInDays", 0, "expected at least a day"),
+    (evidence.POLICY, IMMUTABLE, "allowProtectedAppendWrites", True, "a head is written once"),
+    (least_access.POLICY, KEY_ROLE, "scope", f"{SUBSCRIPTION}/resourceGroups/g", "expected one key for"),
+    (least_access.POLICY, KEY_ROLE, "scope", ..., "scope: expected a resource, got nothing"),
+    (least_access.POLICY, KEY_ROLE, "roleDefinitionId", OWNER, "one of the roles that the connector needs"),
+    (least_access.POLICY, BLOB_ROLE, "scope", ACCOUNT, "expected one container for Storage Blob Data Contributor"),
+    (
+        containers.POLICY,
+        APP,
+        "template.containers.0.env.4.value",
+        f"r/c@sha256:{'0' * 64}",
+        "the container's own image",
+    ),
     (transport.POLICY, APP, "configuration.ingress.allowInsecure", True, "expected false, got True"),
     (transport.POLICY, APP, "configuration.ingress.allowInsecure", ..., "expected false, got None"),
     (transport.POLICY, ENVIRONMENT, "peerTrafficConfiguration", ..., "expected true, got None"),
@@ -120,6 +162,8 @@ VARIABLES: list[tuple[ResourceValidationPolicy, str, str, str]] = [
         "postgresql://r@127.0.0.1:5432/connector?sslmode=verify-full",
         "DATABASE_URL: expected no loopback address",
     ),
+    (azure_only.POLICY, "CONNECTOR_STORAGE_URL", "https://127.0.0.1:9/", "STORAGE_URL: expected no loopback address"),
+    (azure_only.POLICY, "CONNECTOR_REPOSITORY_URL", "file:///srv/repository.git", "REPOSITORY_URL: expected https"),
     (azure_only.POLICY, "CONNECTOR_ENTRA_URL", "https://entra.example.org", "Microsoft's national clouds"),
     (azure_only.POLICY, "CONNECTOR_GRAPH_URL", "https://graph.microsoft.us", "Microsoft's national clouds"),
     (azure_only.POLICY, "CONNECTOR_CA_BUNDLE", "/tmp/ca.pem", "no certificate authority of one's own"),
