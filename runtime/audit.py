@@ -1,6 +1,7 @@
 """Audit rows: who did what with which visit, by pseudonyms only. Append-only for the application and the worker.
 
-Owns the actions' names and the row's shape. Leaves out reading: neither role may (`migrations/`).
+Owns the actions' names and the row's shape. Leaves out the chain (`audit_heads.py`) and reading, which an auditor alone
+may (`grants.py`).
 """
 
 from dataclasses import dataclass

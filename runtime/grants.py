@@ -1,8 +1,8 @@
 """What each database role may do with each table: the least that its code needs. Applied by init after migrating.
 
-Owns the list as data; a test compares it with the tables that exist. Nobody but init may change audit rows or any schema,
-and only an auditor reads them. The worker sees of pending launches, tickets and sessions only when they expire; the portal sees
-nothing of visits.
+Owns the list as data; a test compares it with the tables that exist. Nobody but init may change audit rows or any
+schema, and only an auditor reads audit rows. The worker sees of pending launches, tickets and sessions only when they
+expire; the portal sees nothing of visits.
 """
 
 from dataclasses import dataclass, field

@@ -49,13 +49,14 @@ KEPT = frozenset(
     {"ehr_user_link", "audit", "audit_head", "alembic_version", "statement", "highest_serial", "revocation_list"}
 )
 """`audit` and its heads have their own function (`migrations/`): the worker may not read or delete its rows, and those
-that go are a beginning of the chain up to an anchored head. Statements, serials
-and revocations are configuration: forgetting one would bring back what came before it."""
+that go are a beginning of the chain up to an anchored head. Statements, serials and revocations are configuration:
+forgetting one would bring back what came before it."""
 OF_THE_QUEUE = frozenset(
     {"procrastinate_jobs", "procrastinate_events", "procrastinate_periodic_defers", "procrastinate_workers"}
 )
 """Jobs name visits by their key. A job that succeeded is deleted at once by the worker, others that ended by `purge`,
 with their events; procrastinate deletes workers that are gone; nothing is deferred periodically."""
+
 _JOBS = """DELETE FROM connector.procrastinate_jobs j
     WHERE status IN ('succeeded', 'failed', 'cancelled', 'aborted') AND NOT EXISTS (
         SELECT FROM connector.procrastinate_events e WHERE e.job_id = j.id AND e.at > now() - %s)"""

@@ -24,6 +24,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
+from runtime.audit_heads import AuditHeads
 from runtime.bootstrap import Services
 from runtime.errors import ConnectorError
 from runtime.jobs import QUEUE, Job, defer
@@ -151,7 +152,7 @@ async def _every(seconds: float, name: str, work: Callable[[], Awaitable[object]
 
 async def run(services: Services) -> None:
     """Work until told to stop (SIGTERM, SIGINT); a job under way is finished or left to the next worker."""
-    queue = create_queue(services)
+    queue, heads = create_queue(services), AuditHeads(services)
     async with queue.open_async(services.database.pool):
         schedule = [
             asyncio.create_task(_every(seconds, name, work))
@@ -161,6 +162,8 @@ async def run(services: Services) -> None:
                 (60.0, "renew", lambda: renew_due(services)),
                 (60.0, "remove", lambda: remove_left_over(services)),
                 (300.0, "purge", lambda: purge(services)),
+                (1.0, "chain", heads.chain),
+                (60.0, "anchor", heads.anchor),
             )
         ]
         probe = _Probe(services, queue)
@@ -172,6 +175,7 @@ async def run(services: Services) -> None:
             for task in schedule:
                 task.cancel()
             await asyncio.gather(serving, *schedule, return_exceptions=True)
+            await heads.finish()
 
 
 async def _work(queue: procrastinate.App) -> None:
