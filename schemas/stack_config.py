@@ -285,7 +285,7 @@ class StackConfig(ConfigModel):
         return self._at_home(geography, Stage.PRODUCTION) if self.stage is Stage.TEST else ()
 
     def _at_home(self, geography: GeographyName, stage: Stage) -> tuple[Organization, ...]:
+        """Whoever has no connection of the stage is left out: an organisation without connections is none."""
         at_home = (o for o in self.organizations if o.geography is geography)
-        return tuple(
-            o.model_copy(update={"connections": tuple(c for c in o.connections if c.stage is stage)}) for o in at_home
-        )
+        of_stage = ((o, tuple(c for c in o.connections if c.stage is stage)) for o in at_home)
+        return tuple(o.model_copy(update={"connections": found}) for o, found in of_stage if found)

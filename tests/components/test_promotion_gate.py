@@ -1,13 +1,12 @@
 """Production is decided before the first resource: an update stops with every reason, a preview warns, test goes on."""
 
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 import pulumi
 import pytest
 
-from components.program import image_reference
 from components.promotion import decided
 from schemas.promotion.approvals import Approvals
 from schemas.promotion.decide import Approved, Withdrawn
@@ -16,21 +15,14 @@ from schemas.promotion.statement import Revoked, at
 from schemas.vocabulary import GeographyName, Stage
 from tests.support import statements
 from tests.support.program import stack_of
-from tests.support.samples import ROOT, organization_files, stack_files, text
+from tests.support.promotion import accepted, make_project, now, put
 
-NOW = datetime.now(UTC).replace(microsecond=0)
-LINKED = ("schemas", "runtime", "requirements")
+NOW = now()
 
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    """The sample stacks with nothing approved."""
-    for file in (*stack_files(), *organization_files()):
-        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / file).write_text(text(file), "utf-8")
-    for folder in LINKED:
-        (tmp_path / folder).symlink_to(ROOT / folder)
-    return tmp_path
+    return make_project(tmp_path)
 
 
 @pytest.fixture
@@ -44,19 +36,6 @@ def warned(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def preview(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
     monkeypatch.setattr(pulumi.runtime, "is_dry_run", lambda: request.param)
     return request.param
-
-
-def accepted(project: Path, now: datetime = NOW) -> Approvals:
-    """Everything approved and rehearsed with the image of this project."""
-    return statements.accepted(stack_of("local"), now, image_reference("working-tree", project))
-
-
-def put(project: Path, approvals: Approvals) -> None:
-    for file in approvals.statements:
-        (project / file.path).parent.mkdir(parents=True, exist_ok=True)
-        (project / file.path).write_bytes(file.content)
-    (project / FILE).parent.mkdir(exist_ok=True)
-    (project / FILE).write_text(approvals.promoted.text(), "utf-8")
 
 
 NOTHING_APPROVED = """\
