@@ -3,6 +3,7 @@
 from pulumi_policy import Policy
 
 from policies import (
+    approval,
     azure_only,
     containers,
     database_login,
@@ -16,6 +17,7 @@ from policies import (
 )
 
 POLICIES: list[Policy] = [
+    approval.POLICY,
     locations.POLICY,
     tags.POLICY,
     public_access.POLICY,
