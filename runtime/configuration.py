@@ -1,10 +1,11 @@
 """The configuration document that the Handover names: fetched from the vault, verified, looked up by connection.
 
-Owns fetching the chunks by identity and refusing any document but the one named, or one of another stage, cloud or
-geography. Leaves out its format (`schemas/configuration_document.py`).
+Owns fetching the chunks by identity and refusing any document but the one named, or one of another stage, cloud,
+geography or host. Leaves out its format (`schemas/configuration_document.py`), and whom of it to serve (`promotion/`).
 """
 
 import asyncio
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from runtime.errors import StartRefused
@@ -19,7 +20,7 @@ from schemas.configuration_document import (
 )
 from schemas.scalars import host_of, is_loopback
 from schemas.stack_config import EhrConnection, LaunchClient, Organization
-from schemas.vocabulary import Cloud
+from schemas.vocabulary import Cloud, RuntimeRole, Stage
 
 
 class Served(NamedTuple):
@@ -64,18 +65,52 @@ def checked(document: ConfigurationDocument, settings: Settings) -> Configuratio
     expected = (settings.stage, settings.cloud, settings.geography)
     if (document.stage, document.cloud, document.geography) != expected:
         raise StartRefused("the configuration document is for another stage, cloud or geography than this process")
-    for organization in document.organizations:
-        for connection in organization.connections:
-            if organization.geography is not settings.geography or connection.stage is not settings.stage:
-                raise StartRefused(f"{connection.id} is not at home in this geography and stage")
-            clients = connection.clients
-            issuers = (clients.provider.issuer, clients.patient.issuer, clients.approval.issuer)
-            urls = [connection.fhir_base_url, *connection.token_endpoint_origins, *connection.frame_origins]
-            for url in (*urls, *(i for i in issuers if i)):
-                local = url.startswith("http://") or is_loopback(host_of(url.partition("://")[2].partition("/")[0]))
-                if local and settings.cloud is Cloud.AZURE:
-                    raise StartRefused(f"{connection.id} names an http or loopback address, where cloud is azure")
+    if _host(document, settings) != settings.public_host:
+        raise StartRefused("the configuration document is for another public host than this process")
+    _check_promotion(document, settings)
+    _check_organizations(document.organizations, settings.stage, settings)
+    _check_organizations(document.proposals, Stage.PRODUCTION, settings)
     return Configuration(document)
+
+
+def _host(document: ConfigurationDocument, settings: Settings) -> str | None:
+    """Approvals are about this host: a launch arrives at it, or nowhere."""
+    portal = settings.role is RuntimeRole.PORTAL
+    return document.portal_host if portal else document.public_hosts.of(settings.stage)
+
+
+def _check_promotion(document: ConfigurationDocument, settings: Settings) -> None:
+    promotion = document.promotion
+    key_ids = [pin.key_id for pin in promotion.trusted_keys]
+    if len(set(key_ids)) != len(key_ids):
+        raise StartRefused("the configuration document pins one key twice")
+    if document.proposals and settings.stage is not Stage.TEST:
+        raise StartRefused("the configuration document has proposals, which only a test stack has")
+    repository = promotion.repository
+    if settings.cloud is Cloud.AZURE and repository is not None:
+        urls = [u for u in (repository.url, repository.github.api_url if repository.github else None) if u]
+        if repository.folder is not None or any(_is_local(url) for url in urls):
+            raise StartRefused("promotion.repository is on this machine, where cloud is azure")
+
+
+def _check_organizations(organizations: Iterable[Organization], stage: Stage, settings: Settings) -> None:
+    for organization in organizations:
+        for connection in organization.connections:
+            if organization.geography is not settings.geography or connection.stage is not stage:
+                raise StartRefused(f"{connection.id} is not at home in this geography and stage")
+            if settings.cloud is Cloud.AZURE and any(_is_local(url) for url in _urls(connection)):
+                raise StartRefused(f"{connection.id} names an http or loopback address, where cloud is azure")
+
+
+def _urls(connection: EhrConnection) -> list[str]:
+    clients = connection.clients
+    issuers = (clients.provider.issuer, clients.patient.issuer, clients.approval.issuer)
+    urls = [connection.fhir_base_url, *connection.token_endpoint_origins, *connection.frame_origins]
+    return [*urls, *(i for i in issuers if i)]
+
+
+def _is_local(url: str) -> bool:
+    return url.startswith("http://") or is_loopback(host_of(url.partition("://")[2].partition("/")[0]))
 
 
 async def fetch_configuration(vault: Vault, settings: Settings) -> Configuration:

@@ -94,6 +94,7 @@ def emulation_in_azure(handover: Handover) -> list[str]:
         "CONNECTOR_PUBLIC_HOST": f"https://{handover.public_host}",
         "CONNECTOR_KEY_VAULT_URL": handover.key_vault_url,
         "CONNECTOR_DATABASE_URL": handover.database_url,
+        "CONNECTOR_STORAGE_URL": handover.storage_url,
         "CONNECTOR_ENTRA_URL": handover.entra_url,
         "CONNECTOR_GRAPH_URL": handover.graph_url,
     }
@@ -103,6 +104,8 @@ def emulation_in_azure(handover: Handover) -> list[str]:
             problems.append(f"{name}: a loopback address, where cloud is azure")
         if parts.scheme == "http":
             problems.append(f"{name}: http, where cloud is azure")
+    if handover.repository_url is not None and not is_remote(handover.repository_url):
+        problems.append("CONNECTOR_REPOSITORY_URL: a repository on this machine, where cloud is azure")
     pairs = {(cloud.entra_url, cloud.graph_url) for cloud in NATIONAL_CLOUDS.values()}
     if (handover.entra_url, handover.graph_url) not in pairs:
         problems.append("CONNECTOR_ENTRA_URL, CONNECTOR_GRAPH_URL: not those of one of Microsoft's national clouds")
@@ -111,6 +114,12 @@ def emulation_in_azure(handover: Handover) -> list[str]:
     if parse_qs(urlsplit(handover.database_url).query).get("sslmode") != ["verify-full"]:
         problems.append("CONNECTOR_DATABASE_URL: expected sslmode=verify-full, where cloud is azure")
     return problems
+
+
+def is_remote(url: str) -> bool:
+    """Over https, and not to this machine."""
+    parts = urlsplit(url)
+    return parts.scheme == "https" and not is_loopback(host_of(parts.netloc.rpartition("@")[2]))
 
 
 def load() -> Settings:

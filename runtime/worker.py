@@ -31,6 +31,7 @@ from runtime.jobs import QUEUE, Job, defer
 from runtime.logs import log
 from runtime.meeting.prepare import prepare_visit
 from runtime.meeting.renewal import mend, remove_left_over, renew_due
+from runtime.promotion.rehearsals import rehearse
 from runtime.purge import purge
 from runtime.visit.process import process_notification
 from runtime.visit.rows import unprepared
@@ -52,6 +53,9 @@ SILENT_SECONDS = 60.0
 
 MAXIMUM_ATTEMPTS = 30
 LONGEST_RETRY_SECONDS = 60
+
+REHEARSE_SECONDS = 5.0
+"""How late a whole visit becomes a rehearsal."""
 
 LOST_AFTER = timedelta(seconds=90)
 """What should have happened this long ago has lost its job."""
@@ -161,6 +165,7 @@ async def run(services: Services) -> None:
                 (30.0, "sweep", lambda: sweep(services)),
                 (60.0, "renew", lambda: renew_due(services)),
                 (60.0, "remove", lambda: remove_left_over(services)),
+                (REHEARSE_SECONDS, "rehearse", lambda: rehearse(services)),
                 (300.0, "purge", lambda: purge(services)),
                 (1.0, "chain", heads.chain),
                 (60.0, "anchor", heads.anchor),

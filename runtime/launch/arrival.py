@@ -17,6 +17,7 @@ from runtime.identity.links import linked_account
 from runtime.identity.pending import begin_sign_in
 from runtime.launch.flow import Arrival, client_of
 from runtime.launch.model import Party, PatientLaunch, ProviderLaunch, VisitSession
+from runtime.serving import not_standing
 from runtime.sessions import end_session, start_session
 
 
@@ -60,9 +61,13 @@ async def enter(services: Services, request: Request, arrival: Arrival) -> Respo
 
 
 async def enter_as_provider(services: Services, request: Request, launch: ProviderLaunch) -> Response | Refusal:
-    """Also the last step of a first sign-in."""
+    """Also the last step of a first sign-in, during which the connection may have been withdrawn."""
     from runtime.visit.begin import provider_begins
 
+    served = services.configuration.connection(launch.connection_id)
+    withdrawn = not_standing(services, served) if served else None
+    if withdrawn:
+        return withdrawn
     return await _into_visit(services, request, await provider_begins(services, launch))
 
 

@@ -18,7 +18,7 @@ from runtime.jose import TokenRefused
 from runtime.launch import pending, refusals
 from runtime.launch.context import LaunchContext, Person, context_of, person_of
 from runtime.launch.model import Party
-from runtime.serving import CONNECTION_UNREADY, may_serve
+from runtime.serving import CONNECTION_UNREADY, may_serve, not_standing
 from schemas.stack_config import EhrConnection, LaunchClient
 from schemas.vocabulary import ClientRole
 
@@ -123,6 +123,9 @@ async def arrive(
     refusal = _refused_by_ehr(served.connection, party, query)
     if refusal:
         return refusal
+    withdrawn = not_standing(services, served)
+    if withdrawn:
+        return withdrawn
     codes = query.get("code", [])
     if len(codes) != 1 or not 0 < len(codes[0]) <= MAXIMUM_CODE:
         return refusals.CODE_MISSING

@@ -19,6 +19,7 @@ from runtime.meeting.prepare import CRASH_COVER, prepare_visit
 from runtime.visit.context import Organizer, VisitContext
 from runtime.visit.key import patient_hash, person_hash, visit_key
 from runtime.visit.rows import (
+    ServedWith,
     VisitState,
     heartbeat,
     insert_visit,
@@ -28,6 +29,7 @@ from runtime.visit.rows import (
     save_context,
     set_state,
 )
+from schemas.promotion.decide import image_digest_of
 from schemas.vocabulary import VisitKind
 
 if TYPE_CHECKING:
@@ -124,6 +126,11 @@ def _key(services: Services, organization_id: str, connection_id: str, session_i
     return visit_key(services.keys.visit_key_hmac, organization_id, connection_id, VisitKind.ONE_TO_ONE, session_id)
 
 
+def _served_with(services: Services, connection_id: str) -> ServedWith:
+    decision = services.standing.decisions.get(connection_id)
+    return ServedWith(decision.sha256 if decision else None, image_digest_of(services.settings.handover.image))
+
+
 async def _row(
     services: Services,
     connection: Connection,
@@ -134,7 +141,8 @@ async def _row(
 ) -> VisitRow:
     """The visit's row, locked, made where it is new."""
     sealed = VisitContext(session_id).seal(services.seal, key)
-    await insert_visit(connection, key, organization_id, connection_id, VisitKind.ONE_TO_ONE.value, sealed)
+    served = _served_with(services, connection_id)
+    await insert_visit(connection, key, organization_id, connection_id, VisitKind.ONE_TO_ONE.value, sealed, served)
     visit = await load_visit(connection, key, lock=True)
     assert visit is not None
     return visit

@@ -72,14 +72,29 @@ _LOAD = b"""SELECT visit_key, organization_id, connection_id, kind, state, failu
     FROM visit WHERE visit_key = %s"""
 
 
+@dataclass(frozen=True)
+class ServedWith:
+    """The digest of the connection's configuration, and the image, with which a visit was begun."""
+
+    sha256: str | None
+    image: str
+
+
 async def insert_visit(
-    connection: Connection, visit_key: bytes, organization_id: str, connection_id: str, kind: str, sealed: bytes
+    connection: Connection,
+    visit_key: bytes,
+    organization_id: str,
+    connection_id: str,
+    kind: str,
+    sealed: bytes,
+    served: ServedWith,
 ) -> None:
     """Make the visit's row unless it exists: the unique key decides between two who come at once."""
     await connection.execute(
-        """INSERT INTO visit (visit_key, organization_id, connection_id, kind, state, sealed, purge_after)
-           VALUES (%s, %s, %s, %s, 'waiting', %s, now() + %s) ON CONFLICT (visit_key) DO NOTHING""",
-        (visit_key, organization_id, connection_id, kind, sealed, RETENTION),
+        """INSERT INTO visit (visit_key, organization_id, connection_id, kind, state, sealed, purge_after,
+               served_sha256, served_image)
+           VALUES (%s, %s, %s, %s, 'waiting', %s, now() + %s, %s, %s) ON CONFLICT (visit_key) DO NOTHING""",
+        (visit_key, organization_id, connection_id, kind, sealed, RETENTION, served.sha256, served.image),
     )
 
 

@@ -9,9 +9,11 @@ from runtime.errors import StartRefused
 from runtime.settings import Settings
 from schemas.configuration_document import ConfigurationDocument
 from schemas.handover import Handover
-from schemas.stack_config import NATIONAL_CLOUDS, Organization
-from schemas.vocabulary import Cloud, GeographyName, RuntimeRole, Stage
+from schemas.promotion_config import Promotion, Repository, TrustedKey
+from schemas.stack_config import NATIONAL_CLOUDS, Organization, PublicHosts
+from schemas.vocabulary import Cloud, GeographyName, RuntimeRole, Stage, StatementType
 from tests.support.smart_server import organization
+from tests.support.statements import IMAGE
 
 PLATFORM = {"IDENTITY_ENDPOINT": "http://localhost/msi/token", "IDENTITY_HEADER": "x", "CONTAINER_APP_PORT": "8000"}
 AZURE: dict[str, Any] = {
@@ -19,11 +21,13 @@ AZURE: dict[str, Any] = {
     "stage": Stage.PRODUCTION,
     "cloud": Cloud.AZURE,
     "geography": GeographyName.EMEA,
+    "image": IMAGE,
     "public_host": "visits.emea.example.org",
     "managed_identity_client_id": "6e6e6e6e-0000-4000-8000-000000000002",
     "managed_identity_principal_id": "6e6e6e6e-0000-4000-8000-000000000003",
     "key_vault_url": "https://kv-emea.vault.azure.net/",
     "database_url": "postgresql://connector_application@db.postgres.database.azure.com/connector?sslmode=verify-full",
+    "storage_url": "https://stemea.blob.core.windows.net/",
     "configuration_sha256": "0" * 64,
     "configuration_secret": "configuration-0000",
     "configuration_chunks": 1,
@@ -55,6 +59,9 @@ def test_every_national_cloud_starts(cloud: Any) -> None:
         ({"database_url": "postgresql://a@127.1/c?sslmode=verify-full"}, ["CONNECTOR_DATABASE_URL"]),
         ({"key_vault_url": "https://127.0.0.1:9000/"}, ["CONNECTOR_KEY_VAULT_URL"]),
         ({"database_url": "postgresql://a@127.0.0.1:5432/c?sslmode=verify-full"}, ["CONNECTOR_DATABASE_URL"]),
+        ({"storage_url": "https://127.0.0.1:9100/"}, ["CONNECTOR_STORAGE_URL"]),
+        ({"repository_url": "https://127.0.0.1:9100/connector.git"}, ["CONNECTOR_REPOSITORY_URL"]),
+        ({"repository_url": "file:///var/connector.git"}, ["CONNECTOR_REPOSITORY_URL"]),
         ({"entra_url": "https://127.0.0.1:8461"}, ["CONNECTOR_ENTRA_URL"]),
         ({"entra_url": "https://login.evil.example"}, ["CONNECTOR_ENTRA_URL"]),
         ({"graph_url": "https://graph.evil.example"}, ["CONNECTOR_GRAPH_URL"]),
@@ -79,6 +86,8 @@ def test_the_same_starts_where_the_cloud_is_emulated() -> None:
         public_host="localhost:8441",
         key_vault_url="https://127.0.0.1:9000/",
         database_url="postgresql://a@127.0.0.1:5432/c?sslmode=disable",
+        storage_url="https://127.0.0.1:9100/",
+        repository_url="file:///var/connector.git",
         entra_url="https://127.0.0.1:8461",
         graph_url="https://127.0.0.1:8462",
         ca_bundle="/tmp/ca.pem",
@@ -94,22 +103,51 @@ def test_a_process_without_managed_identity_does_not_start(name: str) -> None:
         Settings.from_environment(environment)
 
 
-def test_an_unknown_variable_of_ours_is_refused() -> None:
-    environment = {**Handover.model_validate(AZURE).environment(), **PLATFORM, "CONNECTOR_TEST_MODE": "1"}
-    with pytest.raises(StartRefused, match="CONNECTOR_TEST_MODE"):
+@pytest.mark.parametrize("name", ["TEST_MODE", "TRUSTED_KEYS", "TRUST_ANCHORS", "PROMOTION", "REVOCATIONS"])
+def test_an_unknown_variable_of_ours_is_refused(name: str) -> None:
+    """So no key comes to be trusted, and no list to be held, by a variable of a process."""
+    environment = {**Handover.model_validate(AZURE).environment(), **PLATFORM, f"CONNECTOR_{name}": "1"}
+    with pytest.raises(StartRefused, match=f"CONNECTOR_{name}"):
         Settings.from_environment(environment)
 
 
 # --- the configuration document -----------------------------------------------------------------------------------
 
 
+HOSTS = PublicHosts(test="visits.test.example.org", production="visits.example.org")
+
+
 def document(**changes: Any) -> ConfigurationDocument:
-    given = {"stage": Stage.TEST, "cloud": Cloud.AZURE, "geography": GeographyName.AMERICAS}
-    return ConfigurationDocument.model_validate({**given, "organizations": (organization(),), **changes})
+    given: dict[str, Any] = {
+        "stage": Stage.TEST,
+        "cloud": Cloud.AZURE,
+        "geography": GeographyName.AMERICAS,
+        "public_hosts": HOSTS,
+        "portal_host": "portal.example.org",
+        "promotion": Promotion(trusted_keys=(PIN,)),
+        "organizations": (organization(),),
+    }
+    return ConfigurationDocument.model_validate({**given, **changes})
 
 
-def for_test_in_americas() -> Settings:
-    return settings(stage=Stage.TEST, geography=GeographyName.AMERICAS)
+def pin(**changes: Any) -> TrustedKey:
+    given = {"key_id": "a" * 64, "name": "portal-signing", "version": "0" * 32, "geography": GeographyName.AMERICAS}
+    return TrustedKey.model_validate({**given, "statement_types": (StatementType.APPROVAL,), **changes})
+
+
+PIN = pin()
+
+
+def for_test_in_americas(**changes: Any) -> Settings:
+    given = {"stage": Stage.TEST, "geography": GeographyName.AMERICAS, "public_host": HOSTS.test}
+    return settings(**{**given, **changes})
+
+
+def proposed(base: str = "https://ehr.example.org/api/FHIR/R4", stage: Stage = Stage.PRODUCTION) -> Organization:
+    """The organisation with a production connection only."""
+    given = organization(base=base).model_dump(mode="json", by_alias=True, exclude_none=True)
+    given["connections"][0] |= {"id": "lakeside-production", "stage": stage.value}
+    return Organization.model_validate(given)
 
 
 def test_a_document_for_this_process_is_taken() -> None:
@@ -136,6 +174,47 @@ def test_azure_refuses_an_issuer_on_the_loopback(client: str) -> None:
     given["connections"][0]["clients"][client]["issuer"] = "https://127.0.0.1:9/oauth2"
     with pytest.raises(StartRefused):
         checked(document(organizations=(Organization.model_validate(given),)), for_test_in_americas())
+
+
+def test_the_portal_is_told_its_own_host_and_the_others_the_stages() -> None:
+    portal = for_test_in_americas(role=RuntimeRole.PORTAL, public_host="portal.example.org")
+    assert checked(document(), portal).connection("lakeside-test") is not None
+    for other in (
+        for_test_in_americas(public_host=HOSTS.production),
+        for_test_in_americas(public_host="portal.example.org"),
+        for_test_in_americas(role=RuntimeRole.PORTAL),
+    ):
+        with pytest.raises(StartRefused, match="public host"):
+            checked(document(), other)
+
+
+def test_production_connections_are_proposed_in_the_test_stage_and_not_served() -> None:
+    configuration = checked(document(proposals=(proposed(),)), for_test_in_americas())
+    assert configuration.connection("lakeside-production") is None
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"proposals": (proposed(stage=Stage.TEST),)},
+        {"proposals": (proposed("https://127.0.0.1:9/api/FHIR/R4"),)},
+        {"proposals": (proposed("http://127.0.0.1:9/api/FHIR/R4"),)},
+        {"promotion": Promotion(trusted_keys=(PIN, pin(name="another")))},
+        {"promotion": Promotion(trusted_keys=(PIN,), repository=Repository(folder="remote.git"))},
+        {"promotion": Promotion(trusted_keys=(PIN,), repository=Repository(url="https://localhost:9/connector.git"))},
+    ],
+)
+def test_a_document_whose_promotion_does_not_fit_is_refused(changes: dict[str, Any]) -> None:
+    with pytest.raises(StartRefused):
+        checked(document(**changes), for_test_in_americas())
+
+
+def test_production_refuses_proposals() -> None:
+    production = for_test_in_americas(stage=Stage.PRODUCTION, public_host=HOSTS.production)
+    given = document(stage=Stage.PRODUCTION, organizations=(proposed(),))
+    assert checked(given, production).connection("lakeside-production") is not None
+    with pytest.raises(StartRefused, match="proposals"):
+        checked(given.model_copy(update={"proposals": (proposed(),)}), production)
 
 
 def test_two_connections_of_one_id_are_refused() -> None:
