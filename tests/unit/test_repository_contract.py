@@ -1,7 +1,8 @@
 """What the portal may do with a repository, over each adapter: read, propose on its own branches, and nothing more."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from runtime.portal.repository import Conflict, Proposal, Repository, RepositoryRefused, RepositoryUnavailable
 from runtime.portal.repository.git import GitRepository
 from tests.support.bare_repository import BareRepository
+from tests.support.git_server import git_server
 
 STACK, ORGANIZATION = "Pulumi.local.yaml", "organizations/local/prairie.yaml"
 FILES = {STACK: b"config: {}\n", ORGANIZATION: b"id: prairie\n", "README.md": b"# Read me\n", "runtime/a.py": b""}
@@ -24,16 +26,40 @@ class Place:
     repository: Repository
     bare: BareRepository
 
+    another: Callable[[], Repository]
+    """The same, from another process of the portal."""
 
-def by_git(folder: Path, bare: BareRepository) -> Repository:
-    return GitRepository(bare.url, "main")
+
+TOKEN = "a-token-of-the-remote"
 
 
-@pytest.fixture(params=[by_git])
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
-    adapter: Callable[[Path, BareRepository], Repository] = request.param
+async def token() -> str:
+    return TOKEN
+
+
+@contextmanager
+def in_a_folder(folder: Path, bare: BareRepository) -> Generator[Place]:
+    def new() -> Repository:
+        return GitRepository(bare.url, "main")
+
+    yield Place(new(), bare, new)
+
+
+@contextmanager
+def over_https(folder: Path, bare: BareRepository) -> Generator[Place]:
+    with git_server(bare.folder, folder, TOKEN) as server:
+
+        def new() -> Repository:
+            return GitRepository(server.url, "main", token, server.ca_bundle)
+
+        yield Place(new(), bare, new)
+
+
+@pytest.fixture(params=[in_a_folder, over_https])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
     bare = BareRepository.new(tmp_path / "remote.git", FILES)
-    return Place(adapter(tmp_path, bare), bare)
+    with request.param(tmp_path, bare) as made:
+        yield made
 
 
 # --- reading --------------------------------------------------------------------------------------------------------
@@ -187,7 +213,8 @@ def test_proposals_at_once_all_arrive(place: Place) -> None:
     names = [f"approvals/a/b/c-{n}.json" for n in range(4)]
 
     async def run() -> None:
-        await asyncio.gather(*(place.repository.propose(BRANCH, {n: b"{}"}, MESSAGE) for n in names))
+        portals = [place.repository, place.another(), place.another(), place.another()]
+        await asyncio.gather(*(p.propose(BRANCH, {n: b"{}"}, MESSAGE) for p, n in zip(portals, names, strict=True)))
 
     asyncio.run(run())
     assert set(names) < set(place.bare.files(BRANCH))
@@ -311,3 +338,26 @@ def test_a_remote_is_a_folder_or_over_https(url: str) -> None:
 def test_a_remote_that_is_away_is_unavailable() -> None:
     with pytest.raises(RepositoryUnavailable):
         asyncio.run(GitRepository("https://127.0.0.1:1/x.git", "main").head())
+
+
+def test_a_wrong_token_is_refused_and_not_sent_on_by_a_redirect(tmp_path: Path) -> None:
+    bare = BareRepository.new(tmp_path / "remote.git", FILES)
+
+    async def wrong() -> str:
+        return "another"
+
+    with git_server(bare.folder, tmp_path, TOKEN) as server, git_server(bare.folder, tmp_path, TOKEN) as elsewhere:
+        with pytest.raises(RepositoryRefused):
+            asyncio.run(GitRepository(server.url, "main", wrong, server.ca_bundle).head())
+        server.redirect_to = elsewhere.url.removesuffix("/repository.git")
+        with pytest.raises(RepositoryUnavailable):
+            asyncio.run(GitRepository(server.url, "main", token, server.ca_bundle).head())
+        assert elsewhere.asked == []
+
+
+def test_a_remote_whose_certificate_nobody_vouches_for_is_unavailable(tmp_path: Path) -> None:
+    bare = BareRepository.new(tmp_path / "remote.git", FILES)
+    with git_server(bare.folder, tmp_path, TOKEN) as server:
+        with pytest.raises(RepositoryUnavailable):
+            asyncio.run(GitRepository(server.url, "main", token).head())
+        assert server.asked == []

@@ -6,15 +6,17 @@ redirect is followed, no proxy is taken from the environment.
 """
 
 import asyncio
+import time
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol, TypeVar, cast
 from urllib.parse import urlsplit
 
 import certifi
 import urllib3
-from dulwich.client import GitClient, HttpGitClient, LocalGitClient
+from dulwich.client import GitClient, HttpGitClient, HTTPUnauthorized, LocalGitClient
 from dulwich.config import ConfigFile
 from dulwich.errors import GitProtocolError, HangupException, NotGitRepository, SendPackError
+from dulwich.file import FileLocked
 from dulwich.objects import ObjectID, ShaFile
 from dulwich.pack import pack_objects_to_data
 from dulwich.refs import Ref
@@ -38,7 +40,8 @@ from runtime.portal.repository.objects import Memory
 SECONDS = 20.0
 """For each answer of the remote."""
 
-ATTEMPTS = 4
+ATTEMPTS = 8
+AGAIN_SECONDS = 0.05
 _DEPTH = 1
 T = TypeVar("T")
 
@@ -108,7 +111,7 @@ class GitRepository:
 def _propose(
     remote: "_Remote", configured: str, branch: str, files: dict[str, bytes | None], message: bytes, base: str | None
 ) -> Proposal | Conflict:
-    for _ in range(ATTEMPTS):
+    for attempt in range(1, ATTEMPTS + 1):
         refs = remote.refs()
         head = refs.get(configured)
         if head is None:
@@ -125,6 +128,7 @@ def _propose(
         try:
             remote.push(branch, existing, commit)
         except _Moved:
+            time.sleep(AGAIN_SECONDS * attempt)  # in a thread of its own
             continue
         return Proposal(commit, branch, None)
     raise RepositoryUnavailable("the branch moved each time that it was to be pushed")
@@ -142,6 +146,8 @@ def _translated(work: "Callable[[_Remote], T]", remote: "_Remote") -> T:
     """dulwich's and urllib3's errors as ours, without what the remote said."""
     try:
         return work(remote)
+    except HTTPUnauthorized:
+        raise RepositoryRefused("the remote does not accept the credential", "Renew the remote's token.") from None
     except NotGitRepository:
         raise RepositoryRefused("there is no git repository at the configured place") from None
     except (GitProtocolError, HangupException, SendPackError, urllib3.exceptions.HTTPError, OSError) as e:
@@ -212,7 +218,10 @@ class _Remote:
                 raise _Moved
             return {ref: new}
 
-        sent = self._client.send_pack(self._path.encode(), update, _pack_of(self.memory.made(commit)))
+        try:
+            sent = self._client.send_pack(self._path.encode(), update, _pack_of(self.memory.made(commit)))
+        except FileLocked:  # a folder's branch, which another process is setting
+            raise _Moved from None
         if any((sent.ref_status or {}).values()):
             if self.refs().get(branch) != existing:
                 raise _Moved
