@@ -8,6 +8,7 @@ import sys
 from collections.abc import Generator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +21,9 @@ from starlette.routing import Route
 
 from emulators import tls
 from runtime.keys import NAMES, new_secret
-from schemas.configuration_document import pack
+from schemas.configuration_document import Chunks, pack
 from schemas.handover import Handover
-from schemas.vocabulary import RuntimeRole
+from schemas.vocabulary import GeographyName, RuntimeRole, Stage
 from tests.support.connector import document, settings_for
 from tests.support.ehr_emulator import free_port, serving
 from tests.support.postgres import (
@@ -37,13 +38,20 @@ from tests.support.postgres import (
     running_postgres,
 )
 from tests.support.smart_server import organization
+from tests.support.statements import private_key, revocations, statement_file
 
 ROOT = Path(__file__).parents[2]
 
 
+@cache
+def packed() -> Chunks:
+    """Made once: its statements are signed anew each time."""
+    return pack(document(organization()))
+
+
 @dataclass(frozen=True)
 class Platform:
-    """A vault, a managed identity endpoint and a database, and the environment that names them."""
+    """A vault, a storage account, a managed identity endpoint and a database, and the environment that names them."""
 
     server: PostgresServer
     secrets: dict[str, str]
@@ -52,10 +60,11 @@ class Platform:
 
     def environment(self, role: RuntimeRole, **changes: Any) -> dict[str, str]:
         login, principal = (INIT, INIT_PRINCIPAL) if role is RuntimeRole.INIT else (APPLICATION, APPLICATION_PRINCIPAL)
-        chunks = pack(document(organization()))
+        chunks = packed()
         given: dict[str, Any] = {
             "role": role,
             "key_vault_url": f"https://127.0.0.1:{self.vault_port}/",
+            "storage_url": f"https://127.0.0.1:{self.vault_port}/",
             "ca_bundle": str(tls.ca_certificate(self.state)),
             "configuration_sha256": chunks.sha256,
             "managed_identity_client_id": principal,
@@ -75,7 +84,7 @@ class Platform:
 def platform(tmp_path_factory: pytest.TempPathFactory) -> Generator[Platform]:
     state, port = tmp_path_factory.mktemp("platform"), free_port()
     tls.ensure_leaf(state, ["localhost", "127.0.0.1"])
-    secrets = {"configuration-0000": pack(document(organization())).values[0]}
+    secrets = {"configuration-0000": packed().values[0]}
 
     async def token(request: Request) -> Response:
         if request.headers.get("x-identity-header") != "the header":
@@ -90,7 +99,18 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Generator[Platform]:
             secrets[name] = (await request.json())["value"]
         return JSONResponse({"value": secrets[name]}) if name in secrets else Response(status_code=404)
 
-    routes = [Route("/msi/token", token), Route("/secrets/{name}", secret, methods=["GET", "PUT"])]
+    async def list_(request: Request) -> Response:
+        if request.headers.get("authorization") != f"Bearer {PASSWORD}":
+            return Response(status_code=401)
+        now = datetime.now(UTC)
+        key = private_key(Stage.TEST, GeographyName.AMERICAS, "revocation-signing")
+        return Response(statement_file(key, revocations(GeographyName.AMERICAS, Stage.TEST, now, version=2)).content)
+
+    routes = [
+        Route("/msi/token", token),
+        Route("/secrets/{name}", secret, methods=["GET", "PUT"]),
+        Route("/revocations/list.json", list_),
+    ]
     with running_postgres() as server, serving(Starlette(routes=routes), state, port):
         yield Platform(server, secrets, state, port)
 
@@ -118,9 +138,14 @@ def test_init_then_application_start_and_stop_as_processes(platform: Platform) -
     )
     try:
         assert process.stdout
+        said: list[dict[str, Any]] = []
         for line in process.stdout:
-            if json.loads(line)["event"] == "started":
+            said.append(json.loads(line))
+            if said[-1]["event"] == "started":
                 break
+        assert said[-1]["event"] == "started", said
+        standing = [s["state"] for s in said if s["event"] == "standing"]
+        assert standing == ["approved"], "decided before it started, with the list that was published"
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", transport=httpx.HTTPTransport(retries=5)) as http:
             assert _ready(http) == "ready\n"
             assert http.get("/.well-known/jwks.json", headers={"host": "localhost:8441"}).json() == {"keys": []}
@@ -147,6 +172,7 @@ def _ready(http: httpx.Client) -> str:
     [
         {"CONNECTOR_CLOUD": "azure"},
         {"CONNECTOR_SECRET": "s3cret"},
+        {"CONNECTOR_TRUSTED_KEYS": "s3cret"},
         {"CONNECTOR_STAGE": "staging"},
         {"IDENTITY_HEADER": ""},
         {"CONNECTOR_CONFIGURATION_SHA256": "0" * 64},
