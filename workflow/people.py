@@ -23,7 +23,7 @@ class Provider:
 
     def __init__(self, ehr: Ehr, stage: Stage, user: EhrUser, entra: Entra, certificates: ssl.SSLContext) -> None:
         self.ehr, self.stage, self.user = ehr, stage, user
-        self.tenant, self.account = _account(entra, user.entra_object_id)
+        self.tenant, self.account = account_of(entra, user.entra_object_id)
         self.browser = Browser(certificates)
         self.signed_in_to_microsoft = False
         self._meeting = ""
@@ -137,7 +137,8 @@ def _room(meeting: str, action: str) -> str:
     return f"{address}/{action}{mark}{query}"
 
 
-def _account(entra: Entra, object_id: str) -> tuple[Tenant, User]:
+def account_of(entra: Entra, object_id: str) -> tuple[Tenant, User]:
+    """A person's account in the emulated Entra, with its tenant. Raises LookupError."""
     for tenant in entra.tenants:
         for user in tenant.users:
             if user.object_id == object_id:
