@@ -153,7 +153,8 @@ def _differences(document: ConfigurationDocument, expected: _Expected, geography
 
 def _refused(document: ConfigurationDocument, expected: _Expected, images: Iterable[str]) -> Iterator[str]:
     now = datetime.now(UTC)
-    revocations, _ = held_in(document.statement_files, expected.trust, Stage.PRODUCTION, [document.geography], now)
+    place = [document.geography]
+    revocations, others = held_in(document.statement_files, expected.trust, Stage.PRODUCTION, place, now)
     for image in sorted(images):
         decisions = decide(
             Known(
@@ -166,6 +167,7 @@ def _refused(document: ConfigurationDocument, expected: _Expected, images: Itera
                 now=now,
                 rehearsal=expected.promotion.rehearsal,
                 revocations=revocations,
+                unheld=dict.fromkeys(place, others[0]) if others else {},
                 promoted=document.promoted,
             )
         )

@@ -35,14 +35,15 @@ def _document(project: Project, found: dict[str, Loaded]) -> dict[str, Any]:
                 "stack": stack,
                 "file": project.stack_file(stack),
                 "valid": loaded.stack is not None,
-                "problems": [_problem(p) for p in loaded.problems],
+                "problems": [problem_values(p) for p in loaded.problems],
             }
             for stack, loaded in found.items()
         ]
     }
 
 
-def _problem(problem: Problem) -> dict[str, Any]:
+def problem_values(problem: Problem) -> dict[str, Any]:
+    """A problem as JSON."""
     names = ("severity", "file", "line", "column", "path", "code", "expected", "got")
     return {name: getattr(problem, name) for name in names}
 

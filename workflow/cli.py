@@ -5,10 +5,12 @@ codes: 0 done, 1 refused or failed with a reason, 2 wrong use of the command.
 """
 
 import sys
-from enum import StrEnum
 from typing import Annotated
 
 import typer
+
+from workflow.output import Output
+from workflow.promotion import commands
 
 app = typer.Typer(
     name="connector",
@@ -17,11 +19,6 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-
-
-class Output(StrEnum):
-    TEXT = "text"
-    JSON = "json"
 
 
 @app.callback()
@@ -36,13 +33,18 @@ Stack = Annotated[str, typer.Argument(help="The stack's name: NAME of Pulumi.NAM
 def check(
     stacks: Annotated[list[str] | None, typer.Argument(metavar="[STACK]...", help="Stacks; all where none.")] = None,
     output: Annotated[Output, typer.Option(help="As a table, or as one JSON document.")] = Output.TEXT,
+    promotion: Annotated[
+        bool, typer.Option("--promotion", help="Decide every connection too, as an update would.")
+    ] = False,
 ) -> None:
     """Check stacks' configuration, without Pulumi or network, and show every problem at once."""
     from rich.console import Console
 
-    from workflow import check as command
+    from workflow import check as configuration
     from workflow.project import current
+    from workflow.promotion import check as decisions
 
+    command = decisions if promotion else configuration
     if not command.check(current(), stacks or [], as_json=output is Output.JSON, console=Console()):
         raise typer.Exit(1)
 
@@ -111,6 +113,9 @@ def demo(
         print(json.dumps(found, indent=2, ensure_ascii=False))
     else:
         timeline.summary(found)
+
+
+commands.register(app)
 
 
 def _report(line: str) -> None:

@@ -1,21 +1,26 @@
 """The project's folder, its stacks and their state: where operators' commands find things.
 
-Owns file access for the pure loader, the names of stacks, and the state folder (`CONNECTOR_STATE`, else `.local`).
+Owns file access for the pure loader, the names of stacks, the image of the working tree, and the state folder
+(`CONNECTOR_STATE`, else `.local`).
 """
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from emulators.azure.images import Images
+from schemas.image import FOLDERS, image_digest
 from schemas.loading import Loaded, load_stack
 from schemas.problems import Problem
+from schemas.promotion.reading import Files
 from schemas.stack_config import StackConfig
 from schemas.vocabulary import Cloud
 from workflow.errors import NotEmulated, StackInvalid, UnknownStack
 
 STATE_VARIABLE = "CONNECTOR_STATE"
 PROJECT_VARIABLE = "CONNECTOR_PROJECT"
+WORKING_TREE = "working-tree"
 SOURCE = Path(__file__).resolve().parent.parent
 
 
@@ -46,6 +51,13 @@ class Project:
     def load(self, stack: str) -> Loaded:
         return load_stack(self.stack_file(stack), reader(self.root))
 
+    def valid(self, stack: str) -> StackConfig:
+        """A valid stack. Raises `StackInvalid`, `UnknownStack`."""
+        loaded = self.load(stack)
+        if loaded.stack is None:
+            raise StackInvalid(stack, loaded.errors)
+        return loaded.stack
+
     def emulated(self, stack: str) -> tuple[StackConfig, tuple[Problem, ...]]:
         """A valid stack of the emulated cloud, with its warnings. Raises `StackInvalid`, `NotEmulated`."""
         loaded = self.load(stack)
@@ -54,6 +66,33 @@ class Project:
         if loaded.stack.cloud is not Cloud.EMULATED:
             raise NotEmulated(stack, [s for s in self.stacks() if s.startswith("local")])
         return loaded.stack, loaded.warnings
+
+    @property
+    def files(self) -> Files:
+        """Files of the project by their path in it; a link that leads out of it is not followed.
+
+        The code may be linked: a test's project, and a workspace, have it so.
+        """
+        root = self.root.resolve()
+
+        def read(name: str) -> bytes:
+            path = (self.root / name).resolve(strict=True)
+            if not path.is_relative_to(root) and name.partition("/")[0] not in FOLDERS:
+                raise PermissionError(1, "a path that leads out of the project")
+            return path.read_bytes()
+
+        def below(folder: str) -> Iterator[str]:
+            found = (self.root / folder).rglob("*")
+            return (p.relative_to(self.root).as_posix() for p in found if p.is_file())
+
+        return Files(read, below)
+
+    def image_of(self, stack: StackConfig) -> str:
+        """The image by digest: as configured, or that of the working tree."""
+        if stack.image != WORKING_TREE:
+            return stack.image
+        code = (self.root / "runtime").resolve().parent
+        return f"registry.local/connector@sha256:{image_digest(Images(self.state, code).files())}"
 
 
 def reader(root: Path) -> Callable[[str], str]:

@@ -1,0 +1,112 @@
+"""`connector check --promotion` and `connector explain`: decisions for people and for programs."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from schemas.promotion.approvals import Approvals
+from schemas.promotion.statement import Revoked, Verdict, at
+from schemas.vocabulary import GeographyName, Stage
+from tests.support import statements
+from tests.support.command import connector
+from tests.support.program import stack_of
+from tests.support.promotion import accepted, make_project, now, put
+from workflow.promotion.judging import UnknownConnection
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    return make_project(tmp_path)
+
+
+def approved(project: Path) -> Path:
+    put(project, accepted(project))
+    return project
+
+
+def test_nothing_approved_would_stop_production(project: Path) -> None:
+    checked = connector(project, "check", "--promotion", "local-prod")
+    assert checked.exit_code == 1
+    assert "expected an approval of lakeside-production, got none [approval-missing]" in checked.output
+    assert "approval-missing: the approver approves it in the portal of the test stack" in checked.output
+    assert checked.output.endswith("stack local-prod: 0 of 4 connections approved; an update would stop\n")
+
+
+def test_what_is_approved_would_not_stop_production(project: Path) -> None:
+    checked = connector(approved(project), "check", "--promotion", "local-prod")
+    assert checked.exit_code == 0
+    assert checked.output.endswith("stack local-prod: 4 of 4 connections approved; an update would not stop\n")
+
+
+def test_what_is_not_approved_in_test_takes_no_launches_and_stops_nothing(project: Path) -> None:
+    checked = connector(project, "check", "--promotion", "local")
+    assert checked.exit_code == 0
+    assert "0 of 4 connections approved; 4 take no launches; an update would not stop" in checked.output
+
+
+def test_decisions_as_one_document(project: Path) -> None:
+    checked = connector(project, "check", "--promotion", "local-prod", "--output", "json")
+    (stack,) = json.loads(checked.output)["stacks"]
+    assert (stack["stack"], stack["valid"], stack["promotion"]["stops"]) == ("local-prod", True, True)
+    first = stack["promotion"]["decisions"][0]
+    assert (first["connection"], first["decision"], first["stops"]) == ("lakeside-production", "refused", True)
+    assert [r["code"] for r in first["reasons"]] == ["approval-missing", "revocations-never-held"]
+    assert set(first["reasons"][0]) == {"code", "expected", "got", "file", "advice"}
+
+
+def test_an_invalid_stack_is_told_with_its_problems(project: Path) -> None:
+    (project / "Pulumi.local-prod.yaml").write_text("config: {}\n", "utf-8")
+    checked = connector(project, "check", "--promotion", "local-prod")
+    assert checked.exit_code == 1
+    assert "Pulumi.local-prod.yaml:1:" in checked.output
+
+
+def test_a_connection_of_which_nothing_is_known_is_explained(project: Path) -> None:
+    told = connector(project, "explain", "lakeside-production").output
+    assert "lakeside-production of lakeside (americas, production)" in told
+    assert "stack local (test): proposed" in told
+    assert "stack local-prod (production): refused" in told
+    assert "the approver approves it in the portal of the test stack" in told
+    assert told.endswith("nothing was signed about it\n")
+
+
+def test_who_approved_when_which_digest_and_on_what_evidence(project: Path) -> None:
+    told = connector(approved(project), "explain", "lakeside-production").output
+    connection = stack_of("local-prod").organizations[0].connections[0]
+    sha256 = statements.digest_of(stack_of("local-prod"), stack_of("local-prod").organizations[0], connection)
+    assert f"approved by {connection.approver.object_id} of {connection.approver.tenant_id}, serial 1" in told
+    assert f"digest {sha256[:12]}, as it is now; signed by portal-signing" in told
+    assert "software Epic, version August 2025" in told
+    assert "rehearsal of lakeside-test with sha256:" in told
+    assert "approvals/lakeside/lakeside-production/approval-000001-approve.json" in told
+
+
+def test_a_history_is_told_in_order_and_as_one_document(project: Path) -> None:
+    stack = stack_of("local")
+    organization = stack.organizations[0]
+    connection = organization.connections[1]
+    portal = statements.private_key(Stage.TEST, GeographyName.AMERICAS, "portal-signing")
+    refused = statements.approval(organization, connection, now(), serial=2, decision=Verdict.REFUSE)
+    revoked = Revoked(connection=connection.id, reason="a leaked key", at=at(now()))
+    lists = statements.statement_file(
+        statements.private_key(Stage.PRODUCTION, GeographyName.AMERICAS, "revocation-signing"),
+        statements.revocations(GeographyName.AMERICAS, Stage.PRODUCTION, now(), version=2, revoked=(revoked,)),
+    )
+    later = statements.statement_file(portal, refused, statements.digest_of(stack, organization, connection))
+    put(approved(project), Approvals((later, lists), statements.promoted(stack, now())))
+    (project / "approvals/lakeside/lakeside-production/approval-000003-approve.json").write_text("{}", "utf-8")
+    found = json.loads(connector(project, "explain", connection.id, "--output", "json").output)
+    of_test, of_production = found["stacks"]
+    assert (of_test["stack"], of_test["decision"]) == ("local", None)
+    history = of_production["history"]
+    assert [e["at"] for e in history] == sorted(e["at"] for e in history)
+    assert history[0]["doesNotCount"].endswith("[statement-malformed]")
+    what = " / ".join(e["what"] for e in history)
+    assert all(words in what for words in ("serial 1", "serial 2", "revoked (production, list 2)", "promoted with"))
+
+
+def test_a_connection_that_no_stack_has_is_refused(project: Path) -> None:
+    refused = connector(project, "explain", "nowhere")
+    assert isinstance(refused.exception, UnknownConnection)
+    assert "local-prod" in refused.exception.advice

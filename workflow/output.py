@@ -1,0 +1,8 @@
+"""How a command shows what it found."""
+
+from enum import StrEnum
+
+
+class Output(StrEnum):
+    TEXT = "text"
+    JSON = "json"
