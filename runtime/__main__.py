@@ -1,4 +1,4 @@
-"""`python -m runtime`: one image, three roles; CONNECTOR_ROLE says which.
+"""`python -m runtime`: one image, four roles; CONNECTOR_ROLE says which.
 
 Each role imports only what it needs. Owns the exit codes: 0 done, 1 something is away (the platform starts us again),
 78 refused to start (EX_CONFIG).
@@ -38,6 +38,14 @@ async def run_worker(settings: Settings) -> None:
         await run(services)
 
 
+async def run_portal(settings: Settings) -> None:
+    from runtime.bootstrap import running
+    from runtime.portal.serve import serve_portal
+
+    async with running(settings) as services:
+        await serve_portal(services)
+
+
 def main() -> int:
     configure_logs(None)
     try:
@@ -47,6 +55,7 @@ def main() -> int:
             RuntimeRole.INIT: run_init,
             RuntimeRole.APPLICATION: run_application,
             RuntimeRole.WORKER: run_worker,
+            RuntimeRole.PORTAL: run_portal,
         }
         asyncio.run(roles[settings.role](settings))
     except StartRefused as e:

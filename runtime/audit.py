@@ -30,6 +30,9 @@ class Action(StrEnum):
     PURGED = "purged"
     # promotion: what people do in the portal, and what the runtime notices
     PORTAL_SIGNED_IN = "portal-signed-in"
+    URL_PROVED = "url-proved"
+    PROOF_REFUSED = "proof-refused"
+    STATEMENTS_PUBLISHED = "statements-published"
     APPROVAL_GIVEN = "approval-given"
     APPROVAL_REFUSED = "approval-refused"
     EDIT_PROPOSED = "edit-proposed"

@@ -1,4 +1,4 @@
-"""The application role: uvicorn over the application, until told to stop.
+"""The application and portal roles: uvicorn over the application, until told to stop.
 
 Owns the server's limits and signals. No proxy headers, no `Server` header, no access log of uvicorn's: `web.py` writes
 one without queries.
@@ -7,9 +7,11 @@ one without queries.
 import asyncio
 import contextlib
 import signal
-from collections.abc import Generator
+from collections.abc import Coroutine, Generator
+from typing import Any
 
 import uvicorn
+from starlette.applications import Starlette
 
 from runtime.bootstrap import Services
 from runtime.health import watch_connections
@@ -29,9 +31,14 @@ class Server(uvicorn.Server):
 
 
 async def serve(services: Services) -> None:
-    """Returns after SIGTERM or SIGINT."""
+    """The application. Returns after SIGTERM or SIGINT."""
+    await run(services, create_application(services), watch_connections(services))
+
+
+async def run(services: Services, application: Starlette, beside: Coroutine[Any, Any, None]) -> None:
+    """Serve an application, with what runs beside it. Returns after SIGTERM or SIGINT."""
     config = uvicorn.Config(
-        create_application(services),
+        application,
         host=services.settings.bind_host,
         port=services.settings.port,
         log_config=None,
@@ -41,11 +48,11 @@ async def serve(services: Services) -> None:
         timeout_keep_alive=30,
         timeout_graceful_shutdown=5,
     )
-    watch = asyncio.create_task(watch_connections(services))
+    task = asyncio.create_task(beside)
     log.info("started")
     try:
         await Server(config).serve()
     finally:
-        watch.cancel()
+        task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
-            await watch
+            await task

@@ -7,6 +7,7 @@ queries, and how exceptions become pages. Leaves out the routes themselves: each
 import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
 from typing import cast
 
 from starlette.applications import Starlette
@@ -36,6 +37,25 @@ HEADERS = {
 PROBES = ("/livez", "/readyz")
 
 
+@dataclass(frozen=True)
+class Words:
+    """How an application says what holds for all its pages; `page` shows a refusal."""
+
+    not_found: Refusal = NOT_FOUND
+    unavailable: Refusal = UNAVAILABLE
+    unexpected: Refusal = UNEXPECTED
+    page: Callable[[Refusal], Response] = refusal_page
+
+    async def http_exception(self, _: Request, error: Exception) -> Response:
+        status = cast(HTTPException, error).status_code
+        other = Refusal("method-not-allowed", status, self.not_found.title, self.not_found.advice)
+        return self.page(self.not_found if status == 404 else other)
+
+    async def when_unavailable(self, _: Request, error: Exception) -> Response:
+        log.warning("unavailable", error=type(error).__name__)
+        return self.page(self.unavailable)
+
+
 def routes() -> list[BaseRoute]:
     """Every route of the application."""
     import runtime.health
@@ -60,14 +80,16 @@ def create_application(
     services: Services,
     lifespan: Callable[[Starlette], AbstractAsyncContextManager[None]] | None = None,
     all_routes: list[BaseRoute] | None = None,
+    words: Words | None = None,
 ) -> Starlette:
     """The application over these services. The caller opens and closes them."""
+    words = words or Words()
     application = Starlette(
         routes=routes() if all_routes is None else all_routes,
-        middleware=[Middleware(EveryResponse, public_host=services.settings.public_host)],
+        middleware=[Middleware(EveryResponse, public_host=services.settings.public_host, words=words)],
         exception_handlers={
-            HTTPException: _http_exception,
-            Unavailable: _unavailable,
+            HTTPException: words.http_exception,
+            Unavailable: words.when_unavailable,
         },
         lifespan=lifespan or _no_lifespan,
     )
@@ -80,23 +102,13 @@ async def _no_lifespan(_: Starlette) -> AsyncGenerator[None]:
     yield
 
 
-async def _http_exception(_: Request, error: Exception) -> Response:
-    status = cast(HTTPException, error).status_code
-    refusal = NOT_FOUND if status == 404 else Refusal("method-not-allowed", status, NOT_FOUND.title, NOT_FOUND.advice)
-    return refusal_page(refusal)
-
-
-async def _unavailable(_: Request, error: Exception) -> Response:
-    log.warning("unavailable", error=type(error).__name__)
-    return refusal_page(UNAVAILABLE)
-
-
 class EveryResponse:
     """Host check, security headers, the page for what nobody foresaw, access log."""
 
-    def __init__(self, app: ASGIApp, public_host: str) -> None:
+    def __init__(self, app: ASGIApp, public_host: str, words: Words) -> None:
         self._app = app
         self._host = public_host.lower()
+        self._words = words
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -119,7 +131,7 @@ class EveryResponse:
             log.error("unexpected", error=type(e).__name__, where=where(e))
             if status:
                 raise  # half an answer is out: only closing the connection says so
-            await refusal_page(UNEXPECTED)(scope, receive, with_headers)
+            await self._words.page(self._words.unexpected)(scope, receive, with_headers)
         finally:
             if scope["path"] not in PROBES:
                 self._log(scope, status, started)

@@ -35,7 +35,7 @@ async def begin(services: Services, tenant_id: str) -> dict[str, Any] | Refusal:
     def start() -> dict[str, Any]:
         return cast(
             dict[str, Any],
-            _client(services, tenant_id).initiate_auth_code_flow(
+            client_for(services, tenant_id).initiate_auth_code_flow(
                 [], redirect_uri=f"{services.settings.public_url}/identity/callback", prompt="select_account"
             ),
         )
@@ -53,7 +53,7 @@ async def finish(
 
     def redeem() -> dict[str, Any]:
         return cast(
-            dict[str, Any], _client(services, tenant_id).acquire_token_by_auth_code_flow(flow, dict(answer)) or {}
+            dict[str, Any], client_for(services, tenant_id).acquire_token_by_auth_code_flow(flow, dict(answer)) or {}
         )
 
     try:
@@ -66,7 +66,7 @@ async def finish(
     if not isinstance(token, str):
         return refusals.NOT_SIGNED_IN
     try:
-        claims = await _verified(services, tenant_id, token, hashed_nonce(flow))
+        claims = await verified_token(services, tenant_id, token, hashed_nonce(flow))
     except TokenRefused as e:
         return refusals.TOKEN_REFUSED.because(e.reason)
     except (Unavailable, ProtocolError):
@@ -100,7 +100,8 @@ def hashed_nonce(flow: Mapping[str, Any]) -> str:
     return hashlib.sha256(str(flow["nonce"]).encode("ascii")).hexdigest()
 
 
-async def _verified(services: Services, tenant_id: str, token: str, nonce: str) -> dict[str, Any]:
+async def verified_token(services: Services, tenant_id: str, token: str, nonce: str) -> dict[str, Any]:
+    """Claims of a tenant's id_token. Raises `TokenRefused`, `ProtocolError`, `Unavailable`."""
     entra = services.settings.entra_url
     remote, keys = services.http.to([entra]), KeySets(time.monotonic)
 
@@ -111,7 +112,8 @@ async def _verified(services: Services, tenant_id: str, token: str, nonce: str) 
     return await verified_claims(token, expected, key_of)
 
 
-def _client(services: Services, tenant_id: str) -> msal.ConfidentialClientApplication:
+def client_for(services: Services, tenant_id: str) -> msal.ConfidentialClientApplication:
+    """MSAL's client of this process's application, for one sign-in at a tenant (or `organizations`)."""
     settings = services.settings
     return msal.ConfidentialClientApplication(
         settings.handover.application_id,

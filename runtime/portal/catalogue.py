@@ -9,6 +9,7 @@ from enum import StrEnum
 
 from runtime.configuration import Served
 from runtime.identity.links import Account
+from runtime.promotion.standing import with_both_stages
 from schemas.configuration_document import ConfigurationDocument
 from schemas.stack_config import EhrConnection, Organization, Person
 from schemas.vocabulary import Stage
@@ -29,13 +30,7 @@ class Catalogue:
 
     @classmethod
     def of(cls, document: ConfigurationDocument) -> "Catalogue":
-        proposed = {o.id: o.connections for o in document.proposals}
-        served = {o.id for o in document.organizations}
-        merged = [
-            o.model_copy(update={"connections": (*o.connections, *proposed.get(o.id, ()))})
-            for o in document.organizations
-        ]
-        return cls((*merged, *(o for o in document.proposals if o.id not in served)))
+        return cls(with_both_stages(document))
 
     @property
     def tenants(self) -> frozenset[str]:

@@ -1,7 +1,8 @@
 """What the portal holds between two requests: sign-ins under way, proofs, forms that were sent. Sealed, short-lived.
 
-Owns the table `portal_flow`. A row is found by the hash of what only the browser (or Microsoft's and the EHR's answer)
-knows; what may be used once is taken by the statement that deletes it.
+And, for as long as an approval can last, the form that was approved last. Owns the table `portal_flow`. A row is found
+by the hash of what only the browser (or Microsoft's and the EHR's answer) knows; what may be used once is taken by the
+statement that deletes it.
 """
 
 import hashlib
@@ -22,14 +23,18 @@ def key_of(kind: str, *parts: str) -> bytes:
 
 async def put(services: Services, key: bytes, values: Values, seconds: int) -> None:
     """Hold values, in place of what was held under this key. Raises `DatabaseUnavailable`."""
-    sealed = services.seal.seal(json.dumps(values).encode(), b"portal_flow:" + key)
     async with services.database.transaction() as connection:
-        await connection.execute(
-            "INSERT INTO connector.portal_flow (flow_hash, sealed, expires_at)"
-            " VALUES (%s, %s, now() + make_interval(secs => %s))"
-            " ON CONFLICT (flow_hash) DO UPDATE SET sealed = EXCLUDED.sealed, expires_at = EXCLUDED.expires_at",
-            (key, sealed, seconds),
-        )
+        await put_in(services, connection, key, values, seconds)
+
+
+async def put_in(services: Services, connection: Connection, key: bytes, values: Values, seconds: int) -> None:
+    """The same in the caller's transaction."""
+    await connection.execute(
+        "INSERT INTO connector.portal_flow (flow_hash, sealed, expires_at)"
+        " VALUES (%s, %s, now() + make_interval(secs => %s))"
+        " ON CONFLICT (flow_hash) DO UPDATE SET sealed = EXCLUDED.sealed, expires_at = EXCLUDED.expires_at",
+        (key, services.seal.seal(json.dumps(values).encode(), b"portal_flow:" + key), seconds),
+    )
 
 
 async def change(services: Services, key: bytes, values: Values) -> bool:
