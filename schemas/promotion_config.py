@@ -12,6 +12,7 @@ from schemas.config_model import ConfigModel
 from schemas.scalars import (
     BranchName,
     FilePath,
+    GitHubLogin,
     Guid,
     HttpsOrigin,
     HttpsUrl,
@@ -75,6 +76,14 @@ class Repository(ConfigModel):
         return RemoteKind.GITHUB if self.github is not None else RemoteKind.GIT
 
 
+class Reviewer(ConfigModel):
+    """A platform engineer who reviews pull requests: the GitHub account, and whose it is: nobody reviews the own."""
+
+    github: GitHubLogin
+    tenant_id: Guid
+    object_id: Guid
+
+
 class Promotion(ConfigModel):
     """How connections of this stack come to be served."""
 
@@ -85,6 +94,10 @@ class Promotion(ConfigModel):
     approval_days: Annotated[int, Field(ge=1, le=730)] = 365
     rehearsal: RehearsalPolicy = RehearsalPolicy.EACH_IMAGE
     repository: Repository | None = Field(default=None, description="Needed in the test stage, for the portal's edits")
+    reviewers: tuple[Reviewer, ...] = Field(
+        default=(),
+        description="Platform engineers: one who is not the requester reviews each pull request (`connector merge`)",
+    )
     revokers: Guid | None = Field(
         default=None, description="Object id of the Entra group that may publish revocations and break glass"
     )

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.github import FULL_NAME, HEADERS, Api, GitHub
+from tests.support.github_site import FULL_NAME, HEADERS, Api, GitHub
 
 WORKFLOW = ".github/workflows/gate.yml"
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from emulators.github.site import Environment, Rules
-from tests.support.github import Api, GitHub
+from tests.support.github_site import Api, GitHub
 
 
 @dataclass
