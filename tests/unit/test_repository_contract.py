@@ -12,6 +12,7 @@ from runtime.portal.repository import Conflict, Proposal, Repository, Repository
 from runtime.portal.repository.git import GitRepository
 from tests.support.bare_repository import BareRepository
 from tests.support.git_server import git_server
+from tests.support.github import GitHub
 
 STACK, ORGANIZATION = "Pulumi.local.yaml", "organizations/local/prairie.yaml"
 FILES = {STACK: b"config: {}\n", ORGANIZATION: b"id: prairie\n", "README.md": b"# Read me\n", "runtime/a.py": b""}
@@ -55,7 +56,13 @@ def over_https(folder: Path, bare: BareRepository) -> Generator[Place]:
         yield Place(new(), bare, new)
 
 
-@pytest.fixture(params=[in_a_folder, over_https])
+@contextmanager
+def at_github(folder: Path, bare: BareRepository) -> Generator[Place]:
+    hub = GitHub.with_repository(bare.folder)
+    yield Place(hub.repository(), bare, hub.repository)
+
+
+@pytest.fixture(params=[in_a_folder, over_https, at_github])
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
     bare = BareRepository.new(tmp_path / "remote.git", FILES)
     with request.param(tmp_path, bare) as made:

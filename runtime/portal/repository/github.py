@@ -9,6 +9,7 @@ import asyncio
 import base64
 import binascii
 import json
+import secrets
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -141,11 +142,13 @@ class GitHubRepository:
             self._trees[sha] = {e.name: e for e in map(_entry, cast(list[object], entries))}
         return self._trees[sha]
 
-    async def _entry(self, commit: str, path: str) -> "_Entry | None":
+    async def _entry(self, commit: str, path: str, *, to_write: bool = False) -> "_Entry | None":
         tree = await self._root(commit)
         *folders, name = path.split("/")
         for part in folders:
             found = (await self._tree(tree)).get(part)
+            if found is not None and found.kind != "tree" and to_write:
+                raise RepositoryRefused("expected a folder where the path of a file leads through")
             if found is None or found.kind != "tree":
                 return None
             tree = found.sha
@@ -185,7 +188,7 @@ class GitHubRepository:
         root = await self._root(parent)
         entries: list[dict[str, str | None]] = []
         for path, content in files.items():
-            there = await self._entry(parent, path)
+            there = await self._entry(parent, path, to_write=True)
             if there is not None and there.mode != _REGULAR:
                 raise RepositoryRefused("expected a regular file at a path of the configuration")
             if content is None:
@@ -273,7 +276,12 @@ class GitHubRepository:
                 f"the vault has no secret {self.app.key}", "Put the GitHub App's private key there."
             )
         now = int(time.time())
-        claims = {"iat": now - CLOCK_SKEW_SECONDS, "exp": now + JWT_SECONDS, "iss": self.app.app_id}
+        claims = {
+            "iat": now - CLOCK_SKEW_SECONDS,
+            "exp": now + JWT_SECONDS,
+            "iss": self.app.app_id,
+            "jti": secrets.token_hex(16),
+        }
         try:
             assertion = jwt.encode(claims, pem, "RS256")
         except (ValueError, TypeError, jwt.PyJWTError):
