@@ -35,10 +35,19 @@ class User(_Model):
     home_tenant_id: Guid | None = None
 
 
+class Group(_Model):
+    """An Entra security group; members are object ids of users, or of service principals."""
+
+    object_id: Guid
+    display_name: str
+    members: tuple[Guid, ...] = ()
+
+
 class Tenant(_Model):
     id: Guid
     name: str
     users: tuple[User, ...] = ()
+    groups: tuple[Group, ...] = ()
 
 
 class AppRegistration(_Model):
@@ -49,12 +58,18 @@ class AppRegistration(_Model):
     redirect_uris: tuple[HttpsUrl, ...]
     federated_identities: tuple[str, ...]
     consented_tenants: tuple[Guid, ...]
+    optional_claims: tuple[Literal["auth_time"], ...] = ()
+    """Optional claims of its id_tokens ("Optional claims reference")."""
 
 
 class Entra(_Model):
     url: HttpsOrigin
     tenants: tuple[Tenant, ...]
     registrations: tuple[AppRegistration, ...]
+
+    def groups_of(self, tenant_id: str) -> dict[str, frozenset[str]]:
+        """Members by group of a tenant, all by object ids."""
+        return {g.object_id: frozenset(g.members) for t in self.tenants if t.id == tenant_id for g in t.groups}
 
 
 class AccessPolicy(_Model):

@@ -56,6 +56,8 @@ class AuthorizationRequest:
     prompt: str
     login_hint: str
     client_info: bool
+    max_age: int | None
+    """Seconds since the last password, at most (OpenID Connect Core section 3.1.2.1)."""
 
 
 @dataclass
@@ -65,6 +67,7 @@ class AuthorizationCode:
     request: AuthorizationRequest
     account: Account
     issued_at: float
+    authenticated_at: float
     redeemed: bool = False
 
 
@@ -126,7 +129,16 @@ def parse_request(directory: Directory, segment: str, values: dict[str, str], re
         prompt=values.get("prompt", ""),
         login_hint=values.get("login_hint", ""),
         client_info=values.get("client_info") == "1",
+        max_age=parse_max_age(values.get("max_age")),
     )
+
+
+def parse_max_age(text: str | None) -> int | None:
+    if text is None:
+        return None
+    if not re.fullmatch(r"[0-9]{1,9}", text):
+        raise errors.EntraError(90023, "invalid_request", "Unsupported 'max_age' value: expected seconds.")
+    return int(text)
 
 
 def parse_scopes(scope: str, directory: Directory) -> tuple[str, ...]:
@@ -149,10 +161,10 @@ class Codes:
     def __init__(self) -> None:
         self._codes: dict[str, AuthorizationCode] = {}
 
-    def issue(self, request: AuthorizationRequest, account: Account, now: float) -> str:
+    def issue(self, request: AuthorizationRequest, account: Account, now: float, authenticated_at: float) -> str:
         self._codes = {k: c for k, c in self._codes.items() if c.issued_at + 2 * CODE_LIFETIME_SECONDS > now}
         code = f"1.{secrets.token_urlsafe(48)}"
-        self._codes[code] = AuthorizationCode(request, account, now)
+        self._codes[code] = AuthorizationCode(request, account, now, authenticated_at)
         return code
 
     def redeem(

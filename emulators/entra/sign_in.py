@@ -1,7 +1,8 @@
 """Signing in: the browser's session, the account picker, the password page, and the code at the end.
 
 Owns the cookies and what a sign-in needs. A flow belongs to the browser that began it; an account that is signed in
-already is taken without its password unless the application asks for `prompt=login`, as Entra does.
+already is taken without its password unless the application asks for `prompt=login`, or for a password that is not
+older than `max_age`, as Entra does.
 """
 
 import hmac
@@ -36,9 +37,9 @@ class Flow:
 
 @dataclass
 class Session:
-    """Who is signed in in one browser: (tenant id, object id)."""
+    """Who is signed in in one browser, by (tenant id, object id), and when each typed the password."""
 
-    accounts: set[tuple[str, str]] = field(default_factory=set[tuple[str, str]])
+    accounts: dict[tuple[str, str], float] = field(default_factory=dict[tuple[str, str], float])
 
 
 class SignIn:
@@ -85,7 +86,7 @@ class SignIn:
         account = self._directory.account(flow.request.segment, login)
         if account is None:
             return self._picker(request, flow_id, flow, self._unknown(flow, login))
-        if not password and self._is_signed_in(request, account) and flow.request.prompt != "login":
+        if not password and self._suffices(request, account, flow.request):
             return self._finish(request, flow_id, flow, account)
         if not password:
             return self._password(flow_id, flow, account)
@@ -115,8 +116,8 @@ class SignIn:
         chosen = hinted if hinted in signed_in else None
         if not asked.login_hint and len(signed_in) == 1:
             chosen = signed_in[0]
-        if asked.prompt in ("", "none") and chosen is not None:
-            return self._complete(asked, chosen)
+        if asked.prompt in ("", "none") and chosen is not None and self._suffices(request, chosen, asked):
+            return self._complete(asked, chosen, self._authenticated_at(request, chosen))
         if asked.prompt == "none":
             raise errors.EntraError(
                 50058, "login_required", "A silent sign-in request was sent but no user is signed in."
@@ -133,22 +134,23 @@ class SignIn:
         self, request: Request, flow_id: str, flow: Flow, account: Account, *, sign_in: bool = False
     ) -> Response:
         self._flows.pop(flow_id, None)
+        authenticated_at = self._clock() if sign_in else self._authenticated_at(request, account)
         try:
-            response = self._complete(flow.request, account)
+            response = self._complete(flow.request, account, authenticated_at)
         except errors.EntraError as e:
             return self._answer(flow.request.reply, {"error": e.error, "error_description": e.description})
         if sign_in:
             session = self._sessions.pop(request.cookies.get(SESSION_COOKIE, ""), None) or Session()
-            session.accounts.add((account.tenant.id, account.user.object_id))
+            session.accounts[account.tenant.id, account.user.object_id] = authenticated_at
             name = secrets.token_urlsafe(32)  # a new name at each sign-in: a planted cookie gains nothing
             self._sessions[name] = session
             response.set_cookie(SESSION_COOKIE, name, secure=True, httponly=True, samesite="none")
         return response
 
-    def _complete(self, asked: AuthorizationRequest, account: Account) -> Response:
+    def _complete(self, asked: AuthorizationRequest, account: Account, authenticated_at: float) -> Response:
         registration = self._directory.registration(asked.client_id, asked.segment)
         self._directory.require_consent(registration, account.tenant.id)
-        code = self._codes.issue(asked, account, self._clock())
+        code = self._codes.issue(asked, account, self._clock(), authenticated_at)
         return self._answer(asked.reply, authorization.code_fields(code, asked, account))
 
     def _answer(self, reply: Reply, values: dict[str, str]) -> Response:
@@ -199,5 +201,20 @@ class SignIn:
         return [a for a in self._directory.accounts(segment) if self._is_signed_in(request, a)]
 
     def _is_signed_in(self, request: Request, account: Account) -> bool:
+        return self._password_at(request, account) is not None
+
+    def _suffices(self, request: Request, account: Account, asked: AuthorizationRequest) -> bool:
+        """Whether this browser's session stands for the account's password."""
+        typed = self._password_at(request, account)
+        if typed is None or asked.prompt == "login":
+            return False
+        return asked.max_age is None or self._clock() - typed < asked.max_age
+
+    def _authenticated_at(self, request: Request, account: Account) -> float:
+        typed = self._password_at(request, account)
+        assert typed is not None, "only for who is signed in"
+        return typed
+
+    def _password_at(self, request: Request, account: Account) -> float | None:
         session = self._sessions.get(request.cookies.get(SESSION_COOKIE, ""))
-        return session is not None and (account.tenant.id, account.user.object_id) in session.accounts
+        return session.accounts.get((account.tenant.id, account.user.object_id)) if session else None

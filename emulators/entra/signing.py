@@ -83,6 +83,7 @@ def id_token(
     nonce: str | None,
     scopes: Iterable[str],
     now: int,
+    authenticated_at: float | None = None,
 ) -> str:
     claims: dict[str, Any] = {
         "aud": client_id,
@@ -99,6 +100,8 @@ def id_token(
     }
     if nonce is not None:
         claims["nonce"] = nonce
+    if authenticated_at is not None:
+        claims["auth_time"] = int(authenticated_at)
     if account.is_guest and account.user.home_tenant_id:
         claims["idp"] = access_token_issuer(directory.url, account.user.home_tenant_id)
     scopes = frozenset(scopes)

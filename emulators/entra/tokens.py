@@ -100,6 +100,7 @@ class TokenEndpoint:
                 nonce=held.request.nonce,
                 scopes=held.request.scopes,
                 now=int(now),
+                authenticated_at=held.authenticated_at if "auth_time" in registration.optional_claims else None,
             )
         if values.get("client_info") == "1":
             answer["client_info"] = authorization.client_info(held.account)

@@ -54,6 +54,8 @@ BEN_UPN, BEN_PASSWORD = "ben.carlisle@lakeside.example", "carlisle-sample-passwo
 IDENTITY_ISSUER = "https://127.0.0.1:20999/managed-identity"
 PRINCIPAL = "5d5d5d5d-0000-4000-8000-000000000001"
 OTHER_PRINCIPAL = "5d5d5d5d-0000-4000-8000-000000000002"
+PORTAL_APPLICATION = "2b2b2b2b-0000-4000-8000-000000000003"
+PORTAL_PRINCIPAL = "5d5d5d5d-0000-4000-8000-000000000003"
 ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
 
@@ -85,7 +87,11 @@ class ManagedIdentity:
         keys = [{**public, "kid": "identity", "use": "sig", "alg": "RS256"}]
         (folder / "identity-jwks.json").write_text(json.dumps({"issuer": IDENTITY_ISSUER, "keys": keys}))
         group = "/subscriptions/s/resourceGroups/rg/providers/Microsoft.ManagedIdentity/userAssignedIdentities"
-        named = {"id-application-americas-test": PRINCIPAL, "id-somebody-else": OTHER_PRINCIPAL}
+        named = {
+            "id-application-americas-test": PRINCIPAL,
+            "id-portal-americas-test": PORTAL_PRINCIPAL,
+            "id-somebody-else": OTHER_PRINCIPAL,
+        }
         resources = {
             f"{group}/{name}".lower(): {
                 "id": f"{group}/{name}",

@@ -32,6 +32,8 @@ from tests.support.microsoft import (
     IDENTITY_ISSUER,
     LAKESIDE,
     OTHER_PRINCIPAL,
+    PORTAL_APPLICATION,
+    PORTAL_PRINCIPAL,
     PRAIRIE,
     PRINCIPAL,
     REDIRECT,
@@ -130,6 +132,37 @@ def test_prompt_login_asks_for_the_password_again(microsoft: Microsoft, browser:
     assert "Enter password" in browser.post(f"{microsoft.entra}/{LAKESIDE}/login", data=form).text
 
 
+@pytest.mark.parametrize(("max_age", "asked"), [("0", True), ("3600", False)])
+def test_a_password_older_than_max_age_is_asked_for_again(
+    microsoft: Microsoft, browser: httpx.Client, max_age: str, asked: bool
+) -> None:
+    sign_in(browser, authorize_url(microsoft, new_verifier()), AMARA_UPN, AMARA_PASSWORD)
+    page = browser.get(authorize_url(microsoft, new_verifier(), max_age=max_age))
+    form = {"flow": flow_of(page), "login": AMARA_UPN}
+    assert ("Enter password" in browser.post(f"{microsoft.entra}/{LAKESIDE}/login", data=form).text) == asked
+
+
+@pytest.mark.parametrize(("client", "said"), [(APPLICATION, False), (PORTAL_APPLICATION, True)])
+def test_auth_time_is_said_to_applications_that_list_it_as_an_optional_claim(
+    microsoft: Microsoft, browser: httpx.Client, client: str, said: bool
+) -> None:
+    redirect = next(r for r in microsoft.world.entra.registrations if r.application_id == client).redirect_uris[0]
+    verifier, before = new_verifier(), int(time.time())
+    asked = authorize_url(microsoft, verifier, client_id=client, redirect_uri=redirect, max_age="0", prompt="login")
+    reply = sign_in(browser, asked, AMARA_UPN, AMARA_PASSWORD)
+    form = {"grant_type": "authorization_code", "code": reply["code"], "redirect_uri": redirect}
+    form |= {"code_verifier": verifier, "scope": "openid profile"}
+    token = microsoft.token_form(client_id=client, client_assertion=microsoft.identity.token(sub=principal_of(client)))
+    answer = browser.post(f"{microsoft.entra}/{LAKESIDE}/oauth2/v2.0/token", data={**token, **form})
+    claims = jwt.decode(answer.json()["id_token"], options={"verify_signature": False})
+    assert ("auth_time" in claims) == said
+    assert not said or before <= claims["auth_time"] <= time.time()
+
+
+def principal_of(client: str) -> str:
+    return PORTAL_PRINCIPAL if client == PORTAL_APPLICATION else PRINCIPAL
+
+
 def test_logout_ends_the_browsers_session(microsoft: Microsoft, browser: httpx.Client) -> None:
     sign_in(browser, authorize_url(microsoft, new_verifier()), AMARA_UPN, AMARA_PASSWORD)
     assert browser.get(f"{microsoft.entra}/{LAKESIDE}/oauth2/v2.0/logout").status_code == 200
@@ -190,6 +223,8 @@ def test_a_reply_address_that_is_not_registered_is_refused_on_a_page_and_never_f
         ({"response_type": "id_token"}, "unsupported_response_type", 700054),
         ({"response_mode": "fragment"}, "invalid_request", 90023),
         ({"prompt": "none"}, "login_required", 50058),
+        ({"max_age": "-1"}, "invalid_request", 90023),
+        ({"max_age": "soon"}, "invalid_request", 90023),
         ({"scope": "profile"}, "invalid_request", 900145),
         ({"scope": "openid Mail.Read"}, "invalid_client", 650053),
     ],
@@ -351,7 +386,7 @@ def test_a_code_ends_after_ten_minutes() -> None:
     request = parse_request(directory, LAKESIDE, values, parse_reply(directory, LAKESIDE, values))
     account = directory.account(LAKESIDE, AMARA_UPN)
     assert account is not None
-    code = codes.issue(request, account, now=0)
+    code = codes.issue(request, account, now=0, authenticated_at=0)
     with pytest.raises(EntraError, match="AADSTS70008"):
         codes.redeem(code, segment=LAKESIDE, client_id=APPLICATION, redirect_uri=REDIRECT, verifier=verifier, now=601)
 
