@@ -6,10 +6,11 @@ import pulumi
 
 from components.geography import Geography
 from components.program import configured_stack, geographies
-from components.promotion import decided
+from components.promotion import decided, records
 
 project = Path.cwd()
 stack = configured_stack(pulumi.runtime.get_config_env(), pulumi.get_stack(), project)
 decisions = decided(stack, project)
+approved = records(stack, decisions)
 for name, args in geographies(stack, project).items():
-    pulumi.export(name, Geography(name, args).outputs)
+    pulumi.export(name, {**Geography(name, args).outputs, **approved[name]})

@@ -11,12 +11,17 @@ from pathlib import Path
 import pulumi
 
 from components.program import files_of, image_reference
-from schemas.promotion.decide import Decisions, decide, stops
+from schemas.integration_records import records_json, records_of
+from schemas.promotion.decide import Approved, Decisions, decide, stops
 from schemas.promotion.promoted import PromotedInvalid
 from schemas.promotion.reading import SourceInvalid, known_of_project
 from schemas.promotion.telling import cautions, refusal
 from schemas.promotion.trust import AnchorsInvalid
 from schemas.stack_config import StackConfig
+from schemas.vocabulary import GeographyName
+
+MOST_RECORDS = 8
+"""Connections whose integration records are outputs of a geography."""
 
 
 def decided(stack: StackConfig, project: Path) -> Decisions:
@@ -33,6 +38,27 @@ def decided(stack: StackConfig, project: Path) -> Decisions:
     if stopping:
         _warn("an update would be refused", refusal(decisions, stopping))
     return decisions
+
+
+def records(stack: StackConfig, decisions: Decisions) -> dict[str, dict[str, object]]:
+    """Outputs by geography: what is copied into the EHR, of approved connections alone.
+
+    Outputs must not grow with organisations: beyond `MOST_RECORDS` connections there is the command that prints them.
+    """
+    return {str(name): _records_in(stack, name, decisions) for name in stack.geographies}
+
+
+def _records_in(stack: StackConfig, name: GeographyName, decisions: Decisions) -> dict[str, object]:
+    hosts = stack.geographies[name].public_hosts
+    approved = [
+        (o, c) for o in stack.served_in(name) for c in o.connections if isinstance(decisions.get(c.id), Approved)
+    ]
+    found: dict[str, object] = {"approved_connections": len(approved)}
+    if len(approved) <= MOST_RECORDS:
+        found["integration_records"] = [records_json(o, c, records_of(c, hosts)) for o, c in approved]
+    else:
+        found["integration_records"] = "connector records CONNECTION"
+    return found
 
 
 def _warn(what: str, text: str) -> None:

@@ -6,3 +6,9 @@ from enum import StrEnum
 class Output(StrEnum):
     TEXT = "text"
     JSON = "json"
+
+
+class Records(StrEnum):
+    TEXT = "text"
+    JSON = "json"
+    CSV = "csv"

@@ -1,5 +1,6 @@
 """Production is decided before the first resource: an update stops with every reason, a preview warns, test goes on."""
 
+import json
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -7,10 +8,12 @@ from pathlib import Path
 import pulumi
 import pytest
 
-from components.promotion import decided
+from components.program import files_of, image_reference
+from components.promotion import MOST_RECORDS, decided, records
 from schemas.promotion.approvals import Approvals
-from schemas.promotion.decide import Approved, Withdrawn
+from schemas.promotion.decide import Approved, Withdrawn, decide
 from schemas.promotion.promoted import FILE
+from schemas.promotion.reading import known_of_project
 from schemas.promotion.statement import Revoked, at
 from schemas.vocabulary import GeographyName, Stage
 from tests.support import statements
@@ -115,6 +118,39 @@ def test_an_approval_that_expires_soon_is_warned_of(project: Path, warned: list[
     assert warning.startswith(
         "promotion\nlakeside-production (lakeside): approved\n  - expected an approval for 30 days"
     )
+
+
+@pytest.mark.usefixtures("preview", "warned")
+def test_integration_records_are_outputs_of_approved_connections_alone(project: Path) -> None:
+    stack = stack_of("local-prod")
+    put(project, Approvals(tuple(s for s in accepted(project).statements if "/prairie" not in s.path)))
+    decisions = decide(known_of_project(stack, files_of(project), image_reference("working-tree", project), now()))
+    outputs = records(stack, decisions)
+    assert {name: found["approved_connections"] for name, found in outputs.items()} == {
+        "americas": 1,
+        "emea": 1,
+        "apac": 1,
+    }
+    text = json.dumps(outputs)
+    assert "https://localhost:8451/launch/provider/lakeside-production" in text
+    assert "prairie" not in text
+
+
+@pytest.mark.usefixtures("preview", "warned")
+def test_outputs_do_not_grow_with_organisations(project: Path) -> None:
+    put(project, accepted(project))
+    stack = stack_of("local-prod")
+    decisions = decided(stack, project)
+    (organization,) = stack.served_in(GeographyName.EMEA)
+    (connection,) = organization.connections
+    others = [connection.model_copy(update={"id": f"rheinland-{n}"}) for n in range(MOST_RECORDS)]
+    many = organization.model_copy(update={"connections": (connection, *others)})
+    approved = decisions | {c.id: decisions[connection.id] for c in others}
+    outputs = records(stack.model_copy(update={"organizations": (many,)}), approved)["emea"]
+    assert outputs == {
+        "approved_connections": MOST_RECORDS + 1,
+        "integration_records": "connector records CONNECTION",
+    }
 
 
 def spoiled_source(project: Path) -> None:

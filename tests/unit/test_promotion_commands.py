@@ -13,6 +13,7 @@ from tests.support.command import connector
 from tests.support.program import stack_of
 from tests.support.promotion import accepted, make_project, now, put
 from workflow.promotion.judging import UnknownConnection
+from workflow.promotion.records import NotApproved
 
 
 @pytest.fixture
@@ -110,3 +111,20 @@ def test_a_connection_that_no_stack_has_is_refused(project: Path) -> None:
     refused = connector(project, "explain", "nowhere")
     assert isinstance(refused.exception, UnknownConnection)
     assert "local-prod" in refused.exception.advice
+
+
+def test_records_are_printed_for_an_approved_connection(project: Path) -> None:
+    approved(project)
+    found = json.loads(connector(project, "records", "lakeside-production", "--format", "json").output)
+    assert found["records"][0]["launchUrl"] == "https://localhost:8451/launch/provider/lakeside-production"
+    table = connector(project, "records", "lakeside-production", "--format", "csv").output
+    assert table.splitlines()[0].startswith('"kind","title"')
+    assert "https://localhost:8451" in connector(project, "records", "lakeside-production").output
+
+
+@pytest.mark.parametrize("kind", ["text", "json", "csv"])
+def test_there_are_no_records_before_the_approval(project: Path, kind: str) -> None:
+    refused = connector(project, "records", "lakeside-production", "--format", kind)
+    assert isinstance(refused.exception, NotApproved)
+    assert "approval-missing" in refused.exception.advice
+    assert "launch/provider" not in refused.output
