@@ -27,7 +27,7 @@ FINISH_SECONDS = 5.0
 
 @dataclass
 class AuditHeads:
-    """One worker's. `_newest` is the newest head that it anchored, or found anchored when it started."""
+    """One worker's. `_newest` is the newest head that it anchored or found anchored, with which the chain agreed."""
 
     services: Services
     _newest: Head | None = field(default=None)
@@ -52,7 +52,7 @@ class AuditHeads:
         if row is None or row[0] is None:
             return None
         sequence, row_hash, anchored = int(row[0]), bytes(row[1]).hex(), row[2]
-        await self._compare(anchored)
+        agrees = await self._agrees(anchored)
         if anchored is not None and sequence <= anchored:
             return None
         head = await self._store(sequence, row_hash)
@@ -61,7 +61,8 @@ class AuditHeads:
                 await connection.execute(
                     "SELECT connector.record_audit_head(%s, %s)", (head.sequence, bytes.fromhex(head.row_hash))
                 )
-            self._newest = head
+            if agrees:
+                self._newest = head
         return head
 
     async def finish(self) -> None:
@@ -94,22 +95,25 @@ class AuditHeads:
         content = await self.services.storage.read(CONTAINER, name) or b""
         return read_head(StatementFile(name, content), self.services.trust, geography, stage)
 
-    async def _compare(self, anchored: int | None) -> None:
-        """Say so, each time, where the row of the newest known head has not the hash that was anchored.
+    async def _agrees(self, anchored: int | None) -> bool:
+        """Whether the row of the newest known head has the hash that was anchored; where not, each minute says so.
 
         New heads are anchored all the same, or whoever rewrites a chain would free what comes after of any proof.
         """
-        if self._newest is None and anchored is not None:
+        if self._newest is None:
+            if anchored is None:
+                return True
             found = await self._read(anchored)
             if isinstance(found, Finding):
                 log.error("audit-head-missing", sequence=anchored)
-                return
+                return True
             self._newest = found
-        if self._newest is not None:
-            async with self.services.database.connection() as connection:
-                row_hash = await _hash_of(connection, self._newest.sequence)
-            if row_hash != self._newest.row_hash:
-                log.error("audit-chain-rewritten", sequence=self._newest.sequence)
+        async with self.services.database.connection() as connection:
+            row_hash = await _hash_of(connection, self._newest.sequence)
+        if row_hash != self._newest.row_hash:
+            log.error("audit-chain-rewritten", sequence=self._newest.sequence)
+            return False
+        return True
 
 
 async def _hash_of(connection: Connection, sequence: int) -> str | None:
