@@ -7,9 +7,12 @@ signature in a URL, nothing public. Who may read or write is in `access.py`.
     audit-heads   one blob for each head; what is written there can neither be changed nor deleted for years
 
 Containers are Resource Manager's here, so no data plane is needed. The policy that makes `audit-heads` immutable is
-made unlocked, and the provider cannot delete it (its DELETE carries no ETag, which Azure asks for).
+made unlocked; locking it is the platform team's, once and for good. On Azure neither it nor its container is deleted
+by Pulumi: the provider's DELETE of the policy lacks the ETag that Azure asks for, and a container that has a policy
+must be empty. Both go with the account, which Azure deletes unless a policy is locked.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pulumi
@@ -42,8 +45,8 @@ class Storage(pulumi.ComponentResource):
         self._name, self._args = name, args
         self._account = self._make_account()
         service = self._service()
-        revocations = self._container(REVOCATIONS, service)
-        audit_heads = self._container(AUDIT_HEADS, revocations)
+        revocations = self._container(REVOCATIONS, args.placement.state(self, [service]))
+        audit_heads = self._container(AUDIT_HEADS, self._written_once([revocations]))
         immutable = self._immutable(audit_heads)
         self.revocations_id: pulumi.Output[str] = revocations.id
         self.audit_heads_id: pulumi.Output[str] = audit_heads.id
@@ -90,28 +93,31 @@ class Storage(pulumi.ComponentResource):
             opts=self._args.placement.state(self),
         )
 
-    def _container(self, container: str, after: pulumi.Resource) -> storage.BlobContainer:
+    def _written_once(self, depends_on: Sequence[pulumi.Resource] = ()) -> pulumi.ResourceOptions:
+        placement = self._args.placement
+        options = placement.let_go if placement.cloud is Cloud.AZURE else placement.state
+        return options(self, depends_on)
+
+    def _container(self, container: str, opts: pulumi.ResourceOptions) -> storage.BlobContainer:
         return storage.BlobContainer(
             f"{self._name}-{container}",
             resource_group_name=self._args.resource_group_name,
             account_name=self._account.name,
             container_name=container,
             public_access=storage.PublicAccess.NONE,
-            opts=self._args.placement.state(self, [after]),
+            opts=opts,
         )
 
     def _immutable(self, container: storage.BlobContainer) -> storage.BlobContainerImmutabilityPolicy:
-        placement = self._args.placement
-        opts = placement.let_go(self) if placement.cloud is Cloud.AZURE else placement.state(self)
         return storage.BlobContainerImmutabilityPolicy(
             f"{self._name}-immutable",
             resource_group_name=self._args.resource_group_name,
             account_name=self._account.name,
             container_name=container.name,
             immutability_policy_name="default",
-            immutability_period_since_creation_in_days=IMMUTABLE_DAYS[placement.stage],
+            immutability_period_since_creation_in_days=IMMUTABLE_DAYS[self._args.placement.stage],
             allow_protected_append_writes=False,
-            opts=opts,
+            opts=self._written_once(),
         )
 
     def _records(self) -> pulumi.Resource:

@@ -54,6 +54,10 @@ class Row:
     identity_is_list: bool = False
     process: bool = False
     """Whether a real process or listener stands behind it."""
+    written_once: bool = False
+    """Whether a PUT over it changes nothing and answers what is there."""
+    levels: int = 1
+    """How many names up its parent is; what stands between is there from the start."""
     path_inputs: tuple[str, ...] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -76,7 +80,7 @@ class Row:
             return arm_id.rsplit("/", 2)[0]
         head, _, tail = arm_id.rpartition("/providers/")
         kinds = tail.split("/")
-        return head if len(kinds) == 3 else "/".join([head, "providers", *kinds[:-2]])
+        return head if len(kinds) == 3 else "/".join([head, "providers", *kinds[: -2 * self.levels]])
 
     def to_arm(self, arm_id: str, inputs: Mapping[str, Any]) -> dict[str, Any]:
         """The body of a PUT, as Resource Manager keeps it."""
@@ -237,6 +241,34 @@ def _secret(arm_id: str, body: Mapping[str, Any], before: Mapping[str, Any] | No
     return {"secretUri": "", "secretUriWithVersion": ""}
 
 
+def _key(arm_id: str, body: Mapping[str, Any], before: Mapping[str, Any] | None, given: Assigned) -> dict[str, Any]:
+    """`operations.py` fills in the URIs once the key is in the vault."""
+    return {"keyUri": "", "keyUriWithVersion": ""}
+
+
+def _account(arm_id: str, body: Mapping[str, Any], before: Mapping[str, Any] | None, given: Assigned) -> dict[str, Any]:
+    location = body.get("location")
+    blob = object_at(before, "properties.primaryEndpoints").get("blob")
+    return {
+        "provisioningState": "Succeeded",
+        "primaryEndpoints": {"blob": blob or f"https://127.0.0.1:{given.reserve_port()}/"},
+        "primaryLocation": location,
+        "statusOfPrimary": "available",
+    }
+
+
+def _container(
+    arm_id: str, body: Mapping[str, Any], before: Mapping[str, Any] | None, given: Assigned
+) -> dict[str, Any]:
+    return {"leaseState": "Available", "leaseStatus": "Unlocked"}
+
+
+def _immutability(
+    arm_id: str, body: Mapping[str, Any], before: Mapping[str, Any] | None, given: Assigned
+) -> dict[str, Any]:
+    return {"state": "Unlocked"}
+
+
 def _kept(before: Mapping[str, Any] | None, key: str, make: Callable[[], str]) -> str:
     return (before or {}).get("properties", {}).get(key) or make()
 
@@ -251,6 +283,8 @@ def short_hash(text: str) -> str:
 
 _GROUP = "resourceGroups/{resourceGroupName}"
 _NET = f"{_GROUP}/providers/Microsoft.Network"
+_ACCOUNT = f"{_GROUP}/providers/Microsoft.Storage/storageAccounts/{{accountName}}"
+_CONTAINER = f"{_ACCOUNT}/blobServices/default/containers/{{containerName}}"
 _PG = f"{_GROUP}/providers/Microsoft.DBforPostgreSQL/flexibleServers/{{serverName}}"
 
 TYPES: dict[str, Row] = {
@@ -340,6 +374,59 @@ TYPES: dict[str, Row] = {
         "secretName",
         _secret,
         write_only=("value",),
+        located=False,
+    ),
+    "azure-native:keyvault:Key": Row(
+        "Microsoft.KeyVault/vaults/keys",
+        "2024-11-01",
+        f"{_GROUP}/providers/Microsoft.KeyVault/vaults/{{vaultName}}/keys/{{keyName}}",
+        "keyName",
+        _key,
+        autonamed=None,
+        # Given as `properties`, answered beside them.
+        write_only=("properties",),
+        located=False,
+        written_once=True,
+    ),
+    "azure-native:storage:StorageAccount": Row(
+        "Microsoft.Storage/storageAccounts",
+        "2024-01-01",
+        _ACCOUNT,
+        "accountName",
+        _account,
+        autonamed=None,
+        create_only=("dnsEndpointType", "immutableStorageWithVersioning"),
+        body=("sku",),
+        globally_named=True,
+        process=True,
+    ),
+    "azure-native:storage:BlobServiceProperties": Row(
+        "Microsoft.Storage/storageAccounts/blobServices",
+        "2024-01-01",
+        f"{_ACCOUNT}/blobServices/{{blobServicesName}}",
+        "blobServicesName",
+        _nothing,
+        autonamed=None,
+        located=False,
+    ),
+    "azure-native:storage:BlobContainer": Row(
+        "Microsoft.Storage/storageAccounts/blobServices/containers",
+        "2024-01-01",
+        _CONTAINER,
+        "containerName",
+        _container,
+        autonamed=None,
+        create_only=("defaultEncryptionScope", "denyEncryptionScopeOverride"),
+        located=False,
+        levels=2,
+    ),
+    "azure-native:storage:BlobContainerImmutabilityPolicy": Row(
+        "Microsoft.Storage/storageAccounts/blobServices/containers/immutabilityPolicies",
+        "2024-01-01",
+        f"{_CONTAINER}/immutabilityPolicies/{{immutabilityPolicyName}}",
+        "immutabilityPolicyName",
+        _immutability,
+        autonamed=None,
         located=False,
     ),
     "azure-native:operationalinsights:Workspace": Row(

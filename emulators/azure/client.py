@@ -21,6 +21,7 @@ from typing import Any, cast
 import psutil
 
 from emulators.azure import layout
+from emulators.azure.blob_data import BlobData
 from emulators.azure.errors import SupervisorUnavailable
 from emulators.azure.store import Store
 from emulators.azure.vault_data import VaultData
@@ -106,8 +107,11 @@ def forget(state: Path, keep_ids: Iterable[str]) -> list[str]:
     with store.transaction() as contents:
         gone = [arm["id"] for key, arm in contents.resources.items() if key not in keep]
         for arm_id in gone:
-            if (contents.get(arm_id) or {}).get("type") == "Microsoft.KeyVault/vaults":
-                VaultData(state, arm_id.rsplit("/", 1)[1]).clear()
+            kind, name = (contents.get(arm_id) or {}).get("type"), arm_id.rsplit("/", 1)[1]
+            if kind == "Microsoft.KeyVault/vaults":
+                VaultData(state, name).clear()
+            elif kind == "Microsoft.Storage/storageAccounts":
+                BlobData(state, name).clear()
             contents.remove(arm_id)
         contents.operations.clear()
     if gone and not store.read().resources:

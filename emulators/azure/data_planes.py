@@ -1,9 +1,9 @@
-"""The data planes that the supervisor serves itself: managed identity over loopback http, each vault over TLS.
+"""The data planes that the supervisor serves itself: managed identity over loopback http, vaults and blobs over TLS.
 
-Owns their listeners, who exists (identities of the store and the deployer), and who may do what in a vault: role
-assignments of the store at the vault or a scope above it. The deployer is Key Vault Secrets Officer of every vault
-from the start, as an operator with a subscription-wide assignment would be; it can get a token only over the
-supervisor's control socket.
+Owns their listeners, who exists (identities of the store and the deployer), and who may do what: role assignments of
+the store, to somebody or to a group, at the key, container, vault or account or a scope above it. The deployer is Key
+Vault Secrets Officer of every vault from the start, as an operator with a subscription-wide assignment would be; it can
+get a token only over the supervisor's control socket.
 """
 
 import asyncio
@@ -19,6 +19,8 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from emulators import tls
+from emulators.azure.blob_data import BlobData
+from emulators.azure.blobs import Account, BlobService
 from emulators.azure.errors import AzureError
 from emulators.azure.key_vault import KeyVault
 from emulators.azure.managed_identity import ManagedIdentityEndpoint
@@ -35,8 +37,15 @@ OnToken = Callable[[str, str, int], Awaitable[None]]
 class DataPlanes:
     """All data planes of one cloud."""
 
-    def __init__(self, state: Path, tenant_id: str, on_database_token: OnToken) -> None:
-        self.state, self.store = state, Store(state)
+    def __init__(
+        self,
+        state: Path,
+        tenant_id: str,
+        on_database_token: OnToken,
+        groups: Mapping[str, frozenset[str]] | None = None,
+    ) -> None:
+        """`groups` are the tenant's, with their members."""
+        self.state, self.store, self._groups = state, Store(state), groups or {}
         self._socket = listening(0)
         port = self._socket.getsockname()[1]
         self.issuer = Issuer(state, tenant_id, f"https://127.0.0.1:{port}/{tenant_id}/v2.0")
@@ -55,21 +64,32 @@ class DataPlanes:
 
     async def open_vault(self, arm: Mapping[str, Any]) -> None:
         """Listen at the vault's URI. Raises AzureError where its port is taken."""
+        url = str(arm["properties"]["vaultUri"]).rstrip("/")
+        vault = KeyVault(arm["id"], url, VaultData(self.state, arm["name"]), self.issuer, self._permitted)
+        await self._open(arm, url, vault.app)
+
+    async def open_account(self, arm: Mapping[str, Any]) -> None:
+        """Listen at the account's blob endpoint. Raises AzureError where its port is taken."""
+        url = str(arm["properties"]["primaryEndpoints"]["blob"]).rstrip("/")
+        account = Account(arm["id"], url, self.store.read)
+        await self._open(
+            arm, url, BlobService(account, BlobData(self.state, arm["name"]), self.issuer, self._permitted).app
+        )
+
+    async def _open(self, arm: Mapping[str, Any], url: str, app: ASGIApp) -> None:
         key = arm["id"].lower()
         if key in self._servers:
             return
-        url = str(arm["properties"]["vaultUri"]).rstrip("/")
-        vault = KeyVault(arm["id"], url, VaultData(self.state, arm["name"]), self.issuer, self._permitted)
-        port = urlsplit(str(url)).port or 443
+        port = urlsplit(url).port or 443
         try:
             bound = listening(port)
         except OSError:
-            message = f"port {port} of 127.0.0.1, which vault '{arm['name']}' was given, is in use by another program"
+            message = f"port {port} of 127.0.0.1, which '{arm['name']}' was given, is in use by another program"
             raise AzureError(409, "PortInUse", f"{message}: stop that program") from None
         context = tls.server_context(self.state)
-        self._servers[key] = await Server.serving(HostCheck(vault.app, [url]), bound, context)
+        self._servers[key] = await Server.serving(HostCheck(app, [url]), bound, context)
 
-    async def close_vaults_except(self, present: Container[str]) -> None:
+    async def close_except(self, present: Container[str]) -> None:
         for key in [key for key in self._servers if key != "identity" and key not in present]:
             server = self._servers.pop(key, None)  # another reconcile may have come first
             if server is not None:
@@ -92,19 +112,20 @@ class DataPlanes:
         """A token of the deployer. Raises ValueError for an unknown audience."""
         return self.issuer.token(DEPLOYER, audience)
 
-    def _permitted(self, object_id: str, vault_id: str, action: str) -> bool:
-        if object_id == DEPLOYER.object_id:
-            return action in ROLES[SECRETS_OFFICER].vault_actions
-        contents = self.store.read()
-        if object_id not in identities_of(contents):
+    def _permitted(self, object_id: str, arm_id: str, action: str) -> bool:
+        contents, deployer = self.store.read(), object_id == DEPLOYER.object_id
+        if deployer and action in ROLES[SECRETS_OFFICER].data_actions:
+            return True
+        if not deployer and object_id not in identities_of(contents):
             return False
+        principals = {object_id, *(group for group, members in self._groups.items() if object_id in members)}
         for assignment in contents.of_type("Microsoft.Authorization/roleAssignments"):
             scope = assignment["id"].lower().rsplit("/providers/", 1)[0]
-            covers = (vault_id.lower() + "/").startswith(scope + "/")
+            covers = (arm_id.lower() + "/").startswith(scope + "/")
             properties = assignment["properties"]
-            if covers and properties["principalId"] == object_id:
+            if covers and properties["principalId"] in principals:
                 role = ROLES.get(role_id(properties["roleDefinitionId"]))
-                if role is not None and action in role.vault_actions:
+                if role is not None and action in role.data_actions:
                     return True
         return False
 

@@ -36,7 +36,7 @@ HASHES: dict[str, tuple[str, hashes.HashAlgorithm, str | None]] = {
 }
 
 Permitted = Callable[[str, str, str], bool]
-"""Whether (object id, vault's ARM id, action) is covered by a role assignment."""
+"""Whether (object id, ARM id of vault, secret or key, action) is covered by a role assignment."""
 
 
 class _Refused(Exception):
@@ -77,7 +77,7 @@ class KeyVault:
             raise _Refused(401, "Unauthorized", f"AKV10032: the token is not valid here: {e}") from None
         if request.query_params.get("api-version") not in API_VERSIONS:
             raise _Refused(400, "BadParameter", "expected api-version=7.4")
-        if not self._permitted(claims["oid"], self.arm_id, action):
+        if not self._permitted(claims["oid"], self._scope(request), action):
             raise _Refused(
                 403,
                 "Forbidden",
@@ -86,6 +86,11 @@ class KeyVault:
         name = request.path_params.get("name", "x")
         if not re.fullmatch(r"[0-9A-Za-z-]{1,127}", name):
             raise _Refused(400, "BadParameter", "the name is not one of a secret or key")
+
+    def _scope(self, request: Request) -> str:
+        """The secret or key itself, at which roles can be assigned too."""
+        kind, name = request.url.path.split("/")[1], request.path_params.get("name")
+        return self.arm_id if name is None else f"{self.arm_id}/{kind}/{name}"
 
     async def _answer_refusal(self, request: Request, error: Exception) -> Response:
         refused = cast(_Refused, error)

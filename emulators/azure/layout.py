@@ -68,7 +68,9 @@ def listen(path: Path) -> socket.socket:
 
 def remove_what_was_made(state: Path) -> None:
     """Everything made at run time, once the last resource is gone; logs and records stay."""
-    for folder in (state / "ca", state / "postgres", state / "images", state / "azure" / "vaults"):
+    for folder in (state / "ca", state / "postgres", state / "images"):
+        shutil.rmtree(folder, ignore_errors=True)
+    for folder in (state / "azure" / "vaults", state / "azure" / "storage"):
         shutil.rmtree(folder, ignore_errors=True)
     for name in ("identity-signing-key.pem", "identity-jwks.json"):
         with suppress(FileNotFoundError):

@@ -4,6 +4,7 @@ Owns the order of a write: fault asked for, existence, parents, rules, the store
 nothing of gRPC (`provider.py`). A PostgreSQL server takes one write at a time; another gets ServerIsBusy.
 """
 
+import json
 import random
 import socket
 import time
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from emulators.azure import client, rules
 from emulators.azure.arm import NESTED_PROPERTIES, TYPES, Assigned, Row
+from emulators.azure.blob_data import BlobData, account_of
 from emulators.azure.deployer import DEPLOYER_OBJECT_ID
 from emulators.azure.documents import object_at
 from emulators.azure.errors import AzureError, PartialCreate
@@ -27,6 +29,10 @@ from emulators.azure.vault_data import VaultData
 if TYPE_CHECKING:
     from emulators.world import World
 
+BROUGHT_KEYS = Path(__file__).with_name("brought_keys.json")
+"""Signing keys whose public halves the image of the emulated cloud lists: they must be the same in every run."""
+CONTAINER = "Microsoft.Storage/storageAccounts/blobServices/containers"
+POLICY = f"{CONTAINER}/immutabilityPolicies"
 THROTTLED_ATTEMPTS = 5
 THROTTLED_PAUSE_SECONDS = 0.2
 SERVER_WRITE_SECONDS = 0.2
@@ -75,6 +81,8 @@ class ResourceManager:
                 before = contents.get(arm_id)
                 if before is None:
                     raise AzureError(404, "ResourceNotFound", f"{arm_id} does not exist")
+                if row.written_once:
+                    return before
                 arm = self._body(row, arm_id, inputs, before, contents)
                 contents.put(arm)
             return self._bring_up(token, arm, inputs, before, None)
@@ -92,12 +100,13 @@ class ResourceManager:
                 if arm is None:
                     return
                 rules.check_delete(contents, arm)
+                self._check_immutable(contents, arm)
                 gone = [arm, *contents.below(arm_id)]
                 for resource in gone:
                     contents.remove(resource["id"])
                 last, had_process = not contents.resources, any(contents.row(r).process for r in gone)
                 identities = any("principalId" in r["properties"] and "clientId" in r["properties"] for r in gone)
-            self._delete_vault_data(gone)
+            self._delete_data(gone)
             if last:
                 self._end_supervisor()
             elif had_process or identities:
@@ -182,6 +191,8 @@ class ResourceManager:
         """The real thing behind a resource; then the resource as it is in the store."""
         if token == "azure-native:keyvault:Secret":
             arm = self._write_secret(arm, inputs)
+        elif token == "azure-native:keyvault:Key":
+            arm = self._write_key(arm)
         client.ensure_supervisor(self.state)
         if fault == "partial":
             raise PartialCreate(FAULTS["partial"](arm["id"]), self._finish(arm, "Failed"))
@@ -228,13 +239,44 @@ class ResourceManager:
         arm["properties"] |= {"secretUri": uri, "secretUriWithVersion": f"{uri}/{present['version']}"}
         return arm
 
-    def _delete_vault_data(self, gone: list[dict[str, Any]]) -> None:
+    def _write_key(self, arm: dict[str, Any]) -> dict[str, Any]:
+        """The key as it is in the vault, made if it is not there: brought from elsewhere, or new."""
+        vault_id, _, name = arm["id"].rpartition("/keys/")
+        vault = self.store.read().get(vault_id)
+        assert vault is not None
+        data, properties = VaultData(self.state, vault["name"]), arm["properties"]
+        key, brought = data.key(name), _brought(vault, name)
+        if key is None and brought is not None:
+            key = data.bring_key(name, brought["pem"], brought["version"])
+        elif key is None:
+            curve, size = properties.get("curveName") or "P-256", properties.get("keySize") or 2048
+            key = data.create_key(name, properties["kty"], curve=curve, size=size)
+        uri = f"{vault['properties']['vaultUri']}keys/{name}"
+        properties |= {"keyUri": uri, "keyUriWithVersion": f"{uri}/{key['version']}", "attributes": key["attributes"]}
+        return arm
+
+    def _delete_data(self, gone: list[dict[str, Any]]) -> None:
         for arm in gone:
             if arm["type"] == "Microsoft.KeyVault/vaults":
                 VaultData(self.state, arm["name"]).clear()
             elif arm["type"] == "Microsoft.KeyVault/vaults/secrets":
                 vault = arm["id"].rpartition("/secrets/")[0].rsplit("/", 1)[1]
                 VaultData(self.state, vault).delete("secrets", arm["name"])
+            elif arm["type"] == "Microsoft.KeyVault/vaults/keys":
+                vault = arm["id"].rpartition("/keys/")[0].rsplit("/", 1)[1]
+                VaultData(self.state, vault).delete("keys", arm["name"])
+            elif arm["type"] == "Microsoft.Storage/storageAccounts":
+                BlobData(self.state, arm["name"]).clear()
+            elif arm["type"] == CONTAINER:
+                BlobData(self.state, account_of(arm["id"])).remove_container(arm["name"])
+
+    def _check_immutable(self, contents: Contents, arm: Mapping[str, Any]) -> None:
+        """A container with a policy must be empty before it can be deleted; with its account it goes all the same."""
+        if arm["type"] != CONTAINER or not [r for r in contents.below(arm["id"]) if r["type"] == POLICY]:
+            return
+        if BlobData(self.state, account_of(arm["id"])).names(arm["name"]):
+            message = f"the container '{arm['name']}' has an immutability policy and is not empty"
+            raise AzureError(409, "ContainerImmutabilityPolicyFailure", message)
 
     def _end_supervisor(self) -> None:
         client.end_with_the_last_resource(self.state)
@@ -273,7 +315,16 @@ class ResourceManager:
     def _principals(self, contents: Contents) -> set[str]:
         identities = contents.of_type("Microsoft.ManagedIdentity/userAssignedIdentities")
         users = {user.object_id for tenant in self.world.entra.tenants for user in tenant.users}
-        return {arm["properties"]["principalId"] for arm in identities} | users | {DEPLOYER_OBJECT_ID}
+        groups = set(self.world.entra.groups_of(self.tenant_id))
+        return {arm["properties"]["principalId"] for arm in identities} | users | groups | {DEPLOYER_OBJECT_ID}
+
+
+def _brought(vault: Mapping[str, Any], name: str) -> dict[str, Any] | None:
+    """The key that was brought into the vault of this stage and geography under this name, if one was."""
+    tags = object_at(vault, "tags")
+    place = (tags.get("stage"), tags.get("geography"), name)
+    keys = cast(list[dict[str, Any]], json.loads(BROUGHT_KEYS.read_bytes()))
+    return next((k for k in keys if (k["stage"], k["geography"], k["name"]) == place), None)
 
 
 def free_port(contents: Contents) -> int:

@@ -31,6 +31,11 @@ NAMES: dict[str, str] = {
     "microsoft.authorization/roleassignments": r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}",
     "microsoft.keyvault/vaults": r"[A-Za-z](?!.*--)[A-Za-z0-9-]{1,22}[A-Za-z0-9]",
     "microsoft.keyvault/vaults/secrets": r"[A-Za-z0-9-]{1,127}",
+    "microsoft.keyvault/vaults/keys": r"[A-Za-z0-9-]{1,127}",
+    "microsoft.storage/storageaccounts": r"[a-z0-9]{3,24}",
+    "microsoft.storage/storageaccounts/blobservices": "default",
+    "microsoft.storage/storageaccounts/blobservices/containers": r"(?!.*--)[a-z0-9][a-z0-9-]{1,61}[a-z0-9]",
+    "microsoft.storage/storageaccounts/blobservices/containers/immutabilitypolicies": "default",
     "microsoft.operationalinsights/workspaces": r"[A-Za-z0-9][A-Za-z0-9-]{2,61}[A-Za-z0-9]",
     "microsoft.dbforpostgresql/flexibleservers": r"[a-z0-9][a-z0-9-]{1,61}[a-z0-9]",
     "microsoft.dbforpostgresql/flexibleservers/databases": r"[A-Za-z][A-Za-z0-9_-]{0,62}",
@@ -150,6 +155,44 @@ def check_secret(value: str) -> None:
         raise AzureError(400, "BadParameter", "the value of a secret may hold 25 KB at most")
 
 
+def _key(contents: Contents, arm: Mapping[str, Any]) -> None:
+    properties = arm["properties"]
+    if properties.get("kty") not in ("EC", "RSA"):
+        raise AzureError(400, "BadParameter", "expected a key of type EC or RSA in a standard vault")
+    if not set(list_at(properties, "keyOps")) <= {"sign", "verify"}:
+        raise AzureError(501, "NotEmulated", "keys that do anything but sign and verify")
+    if properties.get("releasePolicy") or properties.get("rotationPolicy"):
+        raise AzureError(501, "NotEmulated", "release and rotation of keys")
+
+
+def _storage_account(contents: Contents, arm: Mapping[str, Any]) -> None:
+    properties = arm["properties"]
+    if arm.get("kind") != "StorageV2":
+        raise AzureError(501, "NotEmulated", f"storage accounts of kind {arm.get('kind')}")
+    if properties.get("allowSharedKeyAccess") is not False or properties.get("allowBlobPublicAccess") is not False:
+        raise AzureError(501, "NotEmulated", "shared keys and public access: blobs are reached by identity")
+    for feature in ("isHnsEnabled", "enableNfsV3", "isSftpEnabled", "customDomain", "immutableStorageWithVersioning"):
+        if properties.get(feature):
+            raise AzureError(501, "NotEmulated", feature)
+
+
+def _container(contents: Contents, arm: Mapping[str, Any]) -> None:
+    properties = arm["properties"]
+    if properties.get("publicAccess") not in (None, "None"):
+        raise AzureError(409, "PublicAccessNotPermitted", "Public access is not permitted on this storage account.")
+    if properties.get("immutableStorageWithVersioning"):
+        raise AzureError(501, "NotEmulated", "immutability of versions: use a policy of the container")
+
+
+def _immutability(contents: Contents, arm: Mapping[str, Any]) -> None:
+    properties = arm["properties"]
+    days = properties.get("immutabilityPeriodSinceCreationInDays")
+    if not isinstance(days, int) or not 1 <= days <= 146_000:
+        raise AzureError(400, "InvalidRequestPropertyValue", f"expected between 1 and 146000 days, got {days}")
+    if properties.get("allowProtectedAppendWrites") or properties.get("allowProtectedAppendWritesAll"):
+        raise AzureError(501, "NotEmulated", "append blobs")
+
+
 def _server(contents: Contents, arm: Mapping[str, Any]) -> None:
     properties = arm["properties"]
     login = properties.get("authConfig", {})
@@ -216,6 +259,10 @@ _BY_TYPE: dict[str, Callable[..., None]] = {
     "microsoft.network/virtualnetworks": _virtual_network,
     "microsoft.network/virtualnetworks/subnets": _subnet,
     "microsoft.authorization/roleassignments": _role_assignment,
+    "microsoft.keyvault/vaults/keys": _key,
+    "microsoft.storage/storageaccounts": _storage_account,
+    "microsoft.storage/storageaccounts/blobservices/containers": _container,
+    "microsoft.storage/storageaccounts/blobservices/containers/immutabilitypolicies": _immutability,
     "microsoft.dbforpostgresql/flexibleservers": _server,
     "microsoft.dbforpostgresql/flexibleservers/administrators": _administrator,
     "microsoft.app/managedenvironments": _environment,

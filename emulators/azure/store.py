@@ -17,6 +17,7 @@ from typing import Any
 import psutil
 
 from emulators.azure.arm import BY_ARM_TYPE, Row
+from emulators.azure.documents import value_at
 from emulators.state import write_private
 
 FIRST_PORT, LAST_PORT = 20000, 29999
@@ -60,8 +61,8 @@ class Contents:
         """Loopback ports that resources were given."""
         taken: set[int] = set()
         for arm in self.resources.values():
-            for key in ("vaultUri", "fullyQualifiedDomainName"):
-                value = arm["properties"].get(key)
+            for key in ("vaultUri", "fullyQualifiedDomainName", "primaryEndpoints.blob"):
+                value = value_at(arm["properties"], key)
                 if isinstance(value, str) and value.rstrip("/").rpartition(":")[2].isdigit():
                     taken.add(int(value.rstrip("/").rpartition(":")[2]))
         return taken

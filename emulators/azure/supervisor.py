@@ -1,9 +1,9 @@
 """The supervisor: one process for each emulated cloud that owns all others, and makes them match the store.
 
 Leader of its own POSIX session; holds `supervisor/lock` for life. Serves the data planes itself (managed identity,
-vaults, ingress) and runs databases, container apps and the other emulators as children. Ends with the last resource,
-after removing what was made at run time. If it is killed, its reaper ends the children; the next supervisor starts
-from the store. `python -m emulators.azure.supervisor`.
+vaults, blobs, ingress) and runs databases, container apps and the other emulators as children. Ends with the last
+resource, after removing what was made at run time. If it is killed, its reaper ends the children; the next supervisor
+starts from the store. `python -m emulators.azure.supervisor`.
 """
 
 import asyncio
@@ -38,11 +38,13 @@ from emulators.state import state_folder, write_private
 from emulators.world import World, load_world
 
 RETRY_SECONDS = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
-SERVER, APP, VAULT = (
+SERVER, APP, VAULT, ACCOUNT = (
     "microsoft.dbforpostgresql/flexibleservers",
     "microsoft.app/containerapps",
     "microsoft.keyvault/vaults",
+    "microsoft.storage/storageaccounts",
 )
+OWNED = (VAULT, ACCOUNT, SERVER, APP)
 
 
 class Supervisor:
@@ -58,7 +60,9 @@ class Supervisor:
         self.template = Template(state)
         self.servers: dict[str, PostgresServer] = {}
         self.apps: dict[str, ContainerApp] = {}
-        self.planes = DataPlanes(state, world.entra.registrations[0].home_tenant_id, self._on_database_token)
+        tenant_id = world.entra.registrations[0].home_tenant_id
+        groups = world.entra.groups_of(tenant_id)
+        self.planes = DataPlanes(state, tenant_id, self._on_database_token, groups)
         self.platform = Platform(
             state, self.children, Images(state, tree), self.planes.identities, self.planes.principal_of
         )
@@ -111,7 +115,7 @@ class Supervisor:
             self._ending.set()
             return {"resources": {}, "services": {}, "ended": True}
         await self._remove_what_is_gone(contents)
-        wanted = {arm["id"].lower() for kind in (VAULT, SERVER, APP) for arm in contents.of_type(kind)}
+        wanted = {arm["id"].lower() for kind in OWNED for arm in contents.of_type(kind)}
         asked = wanted if "*" in wait else {owner_of(arm_id) for arm_id in wait} & wanted
         outcomes = await asyncio.gather(*(self._settle(key, contents) for key in asked))
         if any(contents.resources[key]["type"].lower() == APP for key in asked) or "*" in wait:
@@ -150,6 +154,8 @@ class Supervisor:
         kind = arm["type"].lower()
         if kind == VAULT:
             await self.planes.open_vault(arm)
+        elif kind == ACCOUNT:
+            await self.planes.open_account(arm)
         elif kind == SERVER:
             await self._apply_server(key, arm, contents)
         else:
@@ -172,9 +178,9 @@ class Supervisor:
         )
 
     async def _dependencies(self, key: str, contents: Contents) -> None:
-        """An app starts after the databases and vaults of its group."""
+        """An app starts after the databases, vaults and accounts of its group."""
         group = key.split("/providers/")[0]
-        kinds = [arm for kind in (VAULT, SERVER) for arm in contents.of_type(kind)]
+        kinds = [arm for kind in (VAULT, ACCOUNT, SERVER) for arm in contents.of_type(kind)]
         near = [arm["id"].lower() for arm in kinds if arm["id"].lower().startswith(group + "/")]
         await asyncio.gather(*(self._settle(k, contents) for k in near if k not in self._came_up))
 
@@ -198,7 +204,7 @@ class Supervisor:
             self.problems.pop(key, None)
         await asyncio.gather(*(app.stop() for app in gone_apps))
         await asyncio.gather(*(server.delete() for server in gone_servers))
-        await self.planes.close_vaults_except(present)
+        await self.planes.close_except(present)
 
     async def _on_database_token(self, object_id: str, token: str, expires: int) -> None:
         running = [server for server in self.servers.values() if server.alive]
@@ -209,7 +215,7 @@ class Supervisor:
 
     def status(self) -> dict[str, Any]:
         contents = self.store.read()
-        owned = [arm for kind in (VAULT, SERVER, APP) for arm in contents.of_type(kind)]
+        owned = [arm for kind in OWNED for arm in contents.of_type(kind)]
         return {
             "pid": os.getpid(),
             "processes": self.children.running,

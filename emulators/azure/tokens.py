@@ -23,8 +23,9 @@ from emulators.state import write_private
 
 VAULT = "https://vault.azure.net"
 DATABASE = "https://ossrdbms-aad.database.windows.net"
+STORAGE = "https://storage.azure.com"
 EXCHANGE = "api://AzureADTokenExchange"
-AUDIENCES = frozenset({VAULT, DATABASE, EXCHANGE})
+AUDIENCES = frozenset({VAULT, DATABASE, STORAGE, EXCHANGE})
 LIFETIME_SECONDS = 3600
 RENEW_BEFORE_SECONDS = 300
 

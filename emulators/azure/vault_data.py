@@ -48,6 +48,10 @@ class VaultData:
         ).decode()
         return self._add("keys", name, {"pem": pem, "kty": kty, "crv": curve if kty == "EC" else None})
 
+    def bring_key(self, name: str, pem: str, version: str) -> dict[str, Any]:
+        """A key that was made elsewhere, as its version says; EC P-256."""
+        return self._add("keys", name, {"pem": pem, "kty": "EC", "crv": "P-256"}, version)
+
     def key(self, name: str, version: str | None = None) -> dict[str, Any] | None:
         return self._get("keys", name, version)
 
@@ -67,13 +71,13 @@ class VaultData:
             for name in self.names(kind):
                 self.delete(kind, name)
 
-    def _add(self, kind: str, name: str, fields: dict[str, Any]) -> dict[str, Any]:
+    def _add(self, kind: str, name: str, fields: dict[str, Any], number: str | None = None) -> dict[str, Any]:
         file = self._folder / kind / f"{name.lower()}.json"
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         now = int(time.time())
         version = {k: v for k, v in fields.items() if v is not None} | {
             "name": name,
-            "version": uuid.uuid4().hex,
+            "version": number or uuid.uuid4().hex,
             "attributes": {"enabled": True, "created": now, "updated": now, "recoveryLevel": "Purgeable"},
         }
         with locked(self._folder / "lock"):

@@ -65,7 +65,7 @@ def create(provider: Any, kind: str, inputs: dict[str, Any], *, preview: bool = 
 GROUP = {"resourceGroupName": "rg", "location": "eastus2"}
 
 
-@pytest.mark.parametrize("kind", ["storage:StorageAccount", "app/v20240301:ContainerApp", "keyvault:Key"])
+@pytest.mark.parametrize("kind", ["storage:FileShare", "app/v20240301:ContainerApp", "keyvault:ManagedHsm"])
 def test_a_type_that_is_not_emulated_is_refused_loudly(provider: Any, kind: str) -> None:
     with pytest.raises(grpc.RpcError, match="is not emulated"):
         check(provider, kind, {})
