@@ -51,6 +51,9 @@ WARN_BEFORE = timedelta(days=30)
 _OF_THE_IMAGE = frozenset({Code.REHEARSAL_MISSING, Code.REHEARSAL_IMAGE, Code.REHEARSAL_DIGEST})
 """Reasons that a new image brings to connections served unchanged: the update stops, not the visits."""
 
+_OF_THE_REQUEST = frozenset({Code.PROMOTED_ROLLED_BACK, Code.PROMOTED_DIFFERS})
+"""Of a pull request: it is refused, whatever is served."""
+
 _OF_THE_PROPOSAL = frozenset(
     {
         Code.TEST_CONNECTION_MISSING,
@@ -256,7 +259,8 @@ class _Deciding:
         names = (decision.organization, decision.connection, decision.sha256, decision.approval)
         if not left:
             return Approved(*names, (*warnings, *waived))
-        stays = self._unchanged(decision) and any(r.code not in _OF_THE_IMAGE for r in left)
+        codes = {r.code for r in left}
+        stays = self._unchanged(decision) and not codes <= _OF_THE_IMAGE and not codes & _OF_THE_REQUEST
         return (Withdrawn if stays else Refused)(*names, tuple(dict.fromkeys(left)))
 
 

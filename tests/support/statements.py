@@ -13,8 +13,11 @@ from typing import Any, cast
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import Prehashed, decode_dss_signature
+from securesystemslib.dsse import Envelope
+from securesystemslib.signer import Signature  # pyright: ignore[reportPrivateImportUsage] # in its __all__ by name only
 
 from schemas.promotion.approvals import Approvals
+from schemas.promotion.canonical import canonical
 from schemas.promotion.decide import is_one_person
 from schemas.promotion.digest import connection_digest
 from schemas.promotion.envelope import StatementFile, signed, unsigned
@@ -63,11 +66,23 @@ def private_key(stage: Stage, geography: GeographyName, name: str) -> ec.Ellipti
     return _brought()[stage, geography, name]
 
 
+def public_key_of(key: ec.EllipticCurvePrivateKey) -> bytes:
+    """SubjectPublicKeyInfo in DER."""
+    return key.public_key().public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+
+
 def sign(key: ec.EllipticCurvePrivateKey, body: bytes, key_id: str | None = None) -> bytes:
-    """A statement file's content from a payload."""
-    spki = key.public_key().public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+    """A statement file's content from a payload; another `key_id` is a lie."""
     signature = key.sign(unsigned(body).pae(), ec.ECDSA(hashes.SHA256()))
-    return signed(body, key_id or key_id_of(spki), signature)
+    return signed(body, key_id or key_id_of(public_key_of(key)), signature)
+
+
+def sign_as(key: ec.EllipticCurvePrivateKey, body: bytes, payload_type: str) -> bytes:
+    """A payload of another type, which the signature covers."""
+    envelope = Envelope(body, payload_type, {})
+    key_id = key_id_of(public_key_of(key))
+    envelope.signatures[key_id] = Signature(key_id, key.sign(envelope.pae(), ec.ECDSA(hashes.SHA256())).hex())
+    return canonical(cast("Any", envelope).to_dict()) + b"\n"
 
 
 def vault_signature(stage: Stage, geography: GeographyName, path: str, digest: str) -> str:
