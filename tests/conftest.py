@@ -1,4 +1,7 @@
-"""What every test may use: the browser, the Pulumi CLI; Hypothesis keeps its examples below the virtual environment."""
+"""What every test may use: the browser, the Pulumi CLI; the table of rules and their tests.
+
+Hypothesis keeps its examples below the virtual environment.
+"""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,10 +10,16 @@ import pytest
 from hypothesis.configuration import set_hypothesis_home_dir
 
 from tests.support.browser import chromium
+from tests.support.rule_table import pytest_collection_modifyitems, pytest_sessionfinish, pytest_terminal_summary
 from tests.support.stack import MADE, running_stack
 from tools.pulumi_cli import pulumi_cli
 
-__all__ = ["running_stack"]
+__all__ = [
+    "pytest_collection_modifyitems",
+    "pytest_sessionfinish",
+    "pytest_terminal_summary",
+    "running_stack",
+]
 
 ROOT = Path(__file__).parents[1]
 

@@ -1,5 +1,8 @@
 """Each rule between values finds what it is for, at the value, and nothing in the samples."""
 
+from collections.abc import Iterable
+from typing import Any
+
 import pytest
 
 from schemas.problems import Severity
@@ -324,7 +327,12 @@ IN_AZURE: list[tuple[str, str, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("code", "file", "pairs", "path"), ROWS, ids=[f"{r[0]} {n}" for n, r in enumerate(ROWS)])
+def of_rules(rows: Iterable[tuple[Any, ...]], ids: Iterable[str]) -> list[Any]:
+    """Rows whose first value is the code of their rule."""
+    return [pytest.param(*r, id=i, marks=pytest.mark.rule(r[0])) for r, i in zip(rows, ids, strict=True)]
+
+
+@pytest.mark.parametrize(("code", "file", "pairs", "path"), of_rules(ROWS, [f"{r[0]} {n}" for n, r in enumerate(ROWS)]))
 def test_a_rule_reports_its_violation_at_the_value(code: str, file: str, pairs: Pairs, path: str) -> None:
     stack_file = file if file.startswith("Pulumi.") else f"Pulumi.{file.split('/')[1]}.yaml"
     before = {p.code for p in load(stack_file).problems}
@@ -333,23 +341,23 @@ def test_a_rule_reports_its_violation_at_the_value(code: str, file: str, pairs: 
     assert all(p.severity is RULES[p.code].severity for p in found)
 
 
-@pytest.mark.parametrize(("code", "url", "why"), IN_AZURE, ids=[r[2] for r in IN_AZURE])
+@pytest.mark.parametrize(("code", "url", "why"), of_rules(IN_AZURE, [r[2] for r in IN_AZURE]))
 def test_a_stack_in_azure_reaches_only_public_hosts_over_https(code: str, url: str, why: str) -> None:
     (old,) = {line.split(": ")[1] for line in text(NORTHWIND).splitlines() if "fhirBaseUrl" in line and "-tst" in line}
     found = load(TEST, replaced(NORTHWIND, (old, url))).errors
     assert (code, "organizations[1].connections[0].fhirBaseUrl") in [(p.code, p.path) for p in found]
 
 
-@pytest.mark.parametrize(
-    ("code", "host"),
-    [
-        ("port-in-azure", "visits.example.org:8443"),
-        ("host-in-azure", "localhost"),
-        ("host-in-azure", "10.0.0.1"),
-        ("host-in-azure", "8.8.8.8"),
-        ("host-in-azure", "0x7f.1"),
-    ],
-)
+PUBLIC_HOSTS = [
+    ("port-in-azure", "visits.example.org:8443"),
+    ("host-in-azure", "localhost"),
+    ("host-in-azure", "10.0.0.1"),
+    ("host-in-azure", "8.8.8.8"),
+    ("host-in-azure", "0x7f.1"),
+]
+
+
+@pytest.mark.parametrize(("code", "host"), of_rules(PUBLIC_HOSTS, [r[1] for r in PUBLIC_HOSTS]))
 def test_a_public_host_in_azure_is_a_public_name_without_port(code: str, host: str) -> None:
     (old,) = {
         line.strip() for line in text(TEST).splitlines() if line.strip().startswith("test: ") and "americas" in line
@@ -358,12 +366,14 @@ def test_a_public_host_in_azure_is_a_public_name_without_port(code: str, host: s
     assert (code, "geographies.americas.publicHosts.test") in [(p.code, p.path) for p in found]
 
 
+@pytest.mark.rule("port-in-azure", "host-in-azure")
 def test_a_portal_in_azure_has_a_public_name_without_port() -> None:
     (old,) = {line.strip() for line in text(TEST).splitlines() if "portalHost" in line and "americas" in line}
     found = load(TEST, replaced(TEST, (old, "portalHost: localhost:8444"))).errors
     assert {"port-in-azure", "host-in-azure"} <= {p.code for p in found if p.path == "geographies.americas.portalHost"}
 
 
+@pytest.mark.rule("working-tree-in-azure")
 def test_a_stack_in_azure_runs_no_working_tree() -> None:
     (old,) = {line.split("image: ")[1] for line in text(TEST).splitlines() if "connector:image: " in line}
     found = load(TEST, replaced(TEST, (old, "working-tree"))).errors

@@ -1,0 +1,73 @@
+"""Which test is of which rule: the marker `rule`, the table at the end of a whole run, and rules that have no test.
+
+A rule is the code of its reason or refusal. Rules of promotion and of configuration must have a test each; others are
+listed where a test names them. Owns the plugin; `tests/mutation` takes each rule away and sees its tests fail.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable
+
+import pytest
+
+from schemas.promotion.reasons import Code
+from schemas.rules import RULES
+
+MUST_HAVE_TESTS = dict.fromkeys(map(str, Code), "promotion") | dict.fromkeys(RULES, "configuration")
+
+Table = dict[str, list[str]]
+"""Node ids by code."""
+
+KEY = pytest.StashKey[Table]()
+
+
+def rules_of(item: pytest.Item) -> list[str]:
+    """The codes that a test is marked with."""
+    return [str(code) for mark in item.iter_markers("rule") for code in mark.args]
+
+
+def table_of(items: Iterable[pytest.Item]) -> Table:
+    table: Table = defaultdict(list)
+    for item in items:
+        for code in rules_of(item):
+            table[code].append(item.nodeid)
+    return table
+
+
+def without_test(table: Table) -> list[str]:
+    return [code for code in MUST_HAVE_TESTS if code not in table]
+
+
+def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Runs last, so that the table has what is collected, not what is selected."""
+    config.stash[KEY] = table_of(items)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """A whole run fails where a rule has no test."""
+    if (
+        is_whole(session.config)
+        and session.exitstatus == pytest.ExitCode.OK
+        and without_test(session.config.stash[KEY])
+    ):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    if not is_whole(config):
+        return
+    table = config.stash.get(KEY, Table())
+    terminalreporter.section("rule -> tests")
+    for code in sorted(table):
+        terminalreporter.write_line(f"{code:<34} {len(table[code]):>3}  {', '.join(_names(table[code]))}")
+    for code in without_test(table):
+        terminalreporter.write_line(f"{code:<34}   0  NO TEST OF THIS RULE ({MUST_HAVE_TESTS[code]})", red=True)
+
+
+def is_whole(config: pytest.Config) -> bool:
+    """Whether every test was asked for."""
+    return config.args_source is pytest.Config.ArgsSource.TESTPATHS and not config.option.keyword
+
+
+def _names(ids: Iterable[str]) -> list[str]:
+    """Files, each with its tests' functions."""
+    return sorted({i.rpartition("/")[2].partition("[")[0].replace(".py::", ": ") for i in ids})
