@@ -91,6 +91,8 @@ class Storage:
 
 
 def _path(container: str, blob: str) -> str:
+    if any(part in ("", ".", "..") for part in blob.split("/")):
+        raise ValueError("expected the name of a blob")
     return f"{container}/{quote(blob)}"
 
 

@@ -85,10 +85,9 @@ class Vault:
                 f"expected to sign with key {name}, got {response.status}",
                 "Check the identity's role assignment on the key (Key Vault Crypto User), and the pinned version.",
             )
-        answer = response.json_object().get("value")
         try:
-            signature = base64.urlsafe_b64decode(f"{answer}==")
-        except (binascii.Error, ValueError):
+            signature = base64.urlsafe_b64decode(f"{response.json_object().get('value')}==")
+        except (ProtocolError, binascii.Error, ValueError):
             signature = b""
         if len(signature) != 64:
             raise VaultUnavailable(f"the vault's answer for key {name} is no ES256 signature")
