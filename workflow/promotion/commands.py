@@ -14,7 +14,7 @@ Shown = Annotated[Output, typer.Option(help="As text, or as one JSON document.")
 
 
 def register(app: typer.Typer) -> None:
-    for command in (explain, records):
+    for command in (explain, records, promote):
         app.command()(command)
 
 
@@ -37,6 +37,29 @@ def records(
     from workflow.promotion import records as command
 
     command.records(current(), connection, format_, _console())
+
+
+def promote(
+    organizations: Annotated[
+        list[str] | None, typer.Argument(metavar="[ORG]...", help="Organisations; all that are promotable where none.")
+    ] = None,
+    source: Annotated[str | None, typer.Option("--from", help="The test stack.")] = None,
+    target: Annotated[str | None, typer.Option("--to", help="The production stack.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the change and propose nothing.")] = False,
+    output: Shown = Output.TEXT,
+) -> None:
+    """Propose what is approved and rehearsed for production: connections and statements, on a branch."""
+    import asyncio
+    import json
+
+    from workflow.project import current
+    from workflow.promotion import promote as command
+
+    found = asyncio.run(command.promote(current(), organizations or [], source=source, target=target, dry_run=dry_run))
+    if output is Output.JSON:
+        print(json.dumps(command.values(found), indent=2))
+    else:
+        print("\n".join(command.lines(found, dry_run=dry_run)))
 
 
 def _console() -> Any:
