@@ -7,7 +7,7 @@ signing key and a container are scopes of their own:
     worker-signing       worker                      signs rehearsals and audit heads
     revocation-signing   the group of the revokers   signs revocations and break-glass statements
     revocations          application, worker, portal read; the group of the revokers writes
-    audit-heads          worker writes (once: the container is immutable); the group of the revokers reads
+    audit-heads          worker writes (once: the container is immutable); the group of the auditors reads
 
 Names are UUIDs (RFC 9562, version 5) of scope, principal and role, so an assignment is recognised whoever made it. A
 changed principal replaces an assignment, and Azure refuses a second one of the same name: the old one goes first.
@@ -84,6 +84,7 @@ class StorageAccessArgs:
     storage: Storage
     identities: Identities
     revokers: str | None
+    auditors: str | None
 
 
 class StorageAccess(pulumi.ComponentResource):
@@ -101,10 +102,9 @@ class StorageAccess(pulumi.ComponentResource):
             heads.to_identity(args.identities.worker, STORAGE_BLOB_DATA_CONTRIBUTOR),
         ]
         if args.revokers is not None:
-            self.assignments += [
-                revocations.to_group("revokers", args.revokers, STORAGE_BLOB_DATA_CONTRIBUTOR),
-                heads.to_group("revokers", args.revokers, STORAGE_BLOB_DATA_READER),
-            ]
+            self.assignments.append(revocations.to_group("revokers", args.revokers, STORAGE_BLOB_DATA_CONTRIBUTOR))
+        if args.auditors is not None:
+            self.assignments.append(heads.to_group("auditors", args.auditors, STORAGE_BLOB_DATA_READER))
         self.register_outputs({})
 
 

@@ -38,6 +38,7 @@ class GeographyArgs:
     image: str
     chunks: Chunks
     revokers: str | None
+    auditors: str | None
     """Object id of the group that publishes revocations and breaks glass."""
     repository_url: str | None
     """Where the portal proposes changes; None where there is no portal."""
@@ -70,7 +71,9 @@ class Geography(pulumi.ComponentResource):
             inside,
         )
         storage_access = StorageAccess(
-            f"{name}-storage-access", StorageAccessArgs(placement, storage, identities, args.revokers), inside
+            f"{name}-storage-access",
+            StorageAccessArgs(placement, storage, identities, args.revokers, args.auditors),
+            inside,
         )
         configuration = Configuration(
             f"{name}-configuration", ConfigurationArgs(placement, group.name, vault.name, args.chunks), inside
@@ -99,6 +102,7 @@ class Geography(pulumi.ComponentResource):
             storage_url=storage.url,
             database_host=database.host,
             database=DATABASE,
+            auditors=args.auditors,
         )
         access_to_all = [*access.assignments, *key_access.assignments, *storage_access.assignments]
         for identity in identities.serving:

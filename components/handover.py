@@ -14,7 +14,7 @@ from pulumi_azure_native import app
 from components.identities import Identity
 from components.placement import Placement
 from schemas.configuration_document import Chunks
-from schemas.handover import PREFIX, Handover
+from schemas.handover import AUDITOR_DATABASE_ROLE, PREFIX, Handover
 from schemas.stack_config import Microsoft365
 from schemas.vocabulary import Cloud, RuntimeRole
 
@@ -44,6 +44,8 @@ class Facts:
     storage_url: pulumi.Output[str]
     database_host: pulumi.Output[str]
     database: str
+    auditors: str | None = None
+    """The group whose members may log in to the database, to read audit rows only."""
 
     def host_of(self, role: RuntimeRole) -> str | None:
         """Where a role is reached; None where it is not."""
@@ -92,13 +94,15 @@ def environment(
         "configuration_secret": facts.first_chunk,
     }
     if database_users:
-        answered["database_roles"] = _roles(database_users)
+        answered["database_roles"] = _roles(database_users, facts.auditors)
     return _variables(known, answered)
 
 
-def _roles(users: tuple[Identity, ...]) -> pulumi.Output[str]:
+def _roles(users: tuple[Identity, ...], auditors: str | None) -> pulumi.Output[str]:
+    of_auditors = [f"{AUDITOR_DATABASE_ROLE}={auditors}"] if auditors is not None else []
+
     def text(ids: "list[str]") -> str:
-        return ",".join(f"{u.database_role}={i}" for u, i in zip(users, ids, strict=True))
+        return ",".join([*(f"{u.database_role}={i}" for u, i in zip(users, ids, strict=True)), *of_auditors])
 
     return pulumi.Output.all(*(u.principal_id for u in users)).apply(text)
 

@@ -91,6 +91,7 @@ def _geography(
         image=image,
         chunks=pack(ConfigurationDocument.of(stack, name, approvals)),
         revokers=stack.promotion.revokers,
+        auditors=stack.promotion.auditors,
         repository_url=_repository_url(stack, project),
         ca_bundle=str(project / emulation.ca_bundle) if emulation else None,
     )

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from psycopg import sql
 
 from runtime.database import Connection
+from schemas.handover import AUDITOR_DATABASE_ROLE
 
 READ_WRITE = "SELECT, INSERT, UPDATE, DELETE"
 EXPIRING = "SELECT (expires_at), DELETE"
@@ -18,9 +19,6 @@ ADVANCING = "SELECT, INSERT, UPDATE"
 
 RECORDING = "INSERT (action, organization_id, connection_id, actor, visit_key, detail)"
 """An audit row's content: its time, id and place in the chain are the database's own."""
-
-AUDITOR = "connector_auditor"
-"""Who reads audit rows, and nothing else: a group of people, where the configuration names one."""
 
 
 @dataclass(frozen=True)
@@ -94,20 +92,23 @@ GRANTS: dict[str, RoleGrants] = {
             "audit": RECORDING,
         }
     ),
-    AUDITOR: RoleGrants({"audit": "SELECT"}, numbers=False),
+    AUDITOR_DATABASE_ROLE: RoleGrants({"audit": "SELECT"}, numbers=False),
 }
+
+
+async def revoke_all(connection: Connection, role: str) -> None:
+    """Leave a role nothing, in the caller's transaction."""
+    name = sql.Identifier(role)
+    await connection.execute(sql.SQL("REVOKE ALL ON ALL TABLES IN SCHEMA connector FROM {}").format(name))
+    await connection.execute(sql.SQL("REVOKE ALL ON SCHEMA connector FROM {}").format(name))
 
 
 async def apply_grants(connection: Connection, roles: frozenset[str]) -> None:
     """Set each role's privileges to exactly the list, in the caller's transaction."""
     for role in sorted(roles & GRANTS.keys()):
         name, grants = sql.Identifier(role), GRANTS[role]
-        for statement in (
-            "REVOKE ALL ON ALL TABLES IN SCHEMA connector FROM {}",
-            "REVOKE ALL ON SCHEMA connector FROM {}",
-            "GRANT USAGE ON SCHEMA connector TO {}",
-        ):
-            await connection.execute(sql.SQL(statement).format(name))
+        await revoke_all(connection, role)
+        await connection.execute(sql.SQL("GRANT USAGE ON SCHEMA connector TO {}").format(name))
         if grants.numbers:
             await connection.execute(sql.SQL("GRANT USAGE ON ALL SEQUENCES IN SCHEMA connector TO {}").format(name))
         for table, privileges in grants.tables.items():

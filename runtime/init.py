@@ -5,6 +5,7 @@ where its work is done, so any number of replicas may run it.
 """
 
 import asyncio
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,7 +14,7 @@ import stamina
 
 from runtime.database import Connection, connection_parameters
 from runtime.errors import DatabaseUnavailable, StartRefused, Unavailable
-from runtime.grants import apply_grants
+from runtime.grants import apply_grants, revoke_all
 from runtime.http import HttpClients, open_clients
 from runtime.keys import make_absent_keys
 from runtime.logs import log
@@ -21,6 +22,7 @@ from runtime.managed_identity import DATABASE_AUDIENCE, ManagedIdentity
 from runtime.migrations.running import upgrade
 from runtime.settings import Settings
 from runtime.vault import Vault
+from schemas.handover import AUDITOR_DATABASE_ROLE
 
 LOCK = 7_402_118_333_001
 """Any number that nothing else locks in the database `connector`."""
@@ -54,10 +56,13 @@ async def prepare(settings: Settings, http: HttpClients) -> None:
             await lock.execute("SELECT pg_advisory_lock(%s)", (LOCK,))
             async with await _connect(connection_parameters(settings, "postgres") | password) as postgres:
                 await create_roles(postgres, roles)
+                left_over = await is_left_over(postgres, AUDITOR_DATABASE_ROLE, roles)
             await lock.execute("CREATE SCHEMA IF NOT EXISTS connector")
             await asyncio.to_thread(upgrade, parameters)
             async with lock.transaction():
                 await apply_grants(lock, frozenset(roles))
+                if left_over:
+                    await revoke_all(lock, AUDITOR_DATABASE_ROLE)
             label = f"{settings.geography}-{settings.stage}"
             made = await make_absent_keys(vault, datetime.now(UTC), label)
     except psycopg.OperationalError as e:
@@ -75,15 +80,31 @@ def parse_roles(value: str | None) -> dict[str, str]:
 
 
 async def create_roles(postgres: Connection, roles: dict[str, str]) -> None:
-    """Roles that managed identities log in to (Azure Database for PostgreSQL, "Manage Microsoft Entra roles")."""
+    """Roles that identities, and the auditors' group, log in to.
+
+    Azure Database for PostgreSQL, "Manage Microsoft Entra roles"; members of a group log in by the name of its role.
+    """
     for role, principal_id in roles.items():
         known = await (await postgres.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (role,))).fetchone()
         if known is None:
+            kind = "group" if role == AUDITOR_DATABASE_ROLE else "service"
             await postgres.execute(
-                "SELECT pgaadauth_create_principal_with_oid(%s, %s, 'service', false, false)",
-                (role, principal_id),
+                "SELECT pgaadauth_create_principal_with_oid(%s, %s, %s, false, false)", (role, principal_id, kind)
             )
             log.info("role made", name=role)
+
+
+async def is_left_over(postgres: Connection, role: str, roles: Mapping[str, str]) -> bool:
+    """Whether a role is there, bound to nobody whom the configuration names (any more)."""
+    query = "SELECT objectid::text FROM pgaadauth_list_principals(false) WHERE rolname = %s"
+    found = await (await postgres.execute(query, (role,))).fetchone()
+    if found is None or found[0] == roles.get(role):
+        return False
+    if role in roles:
+        log.error(
+            "role-of-another-principal", name=role
+        )  # an Entra administrator of the server drops it, then init runs
+    return True
 
 
 async def _connect(parameters: dict[str, Any]) -> Connection:

@@ -14,6 +14,8 @@ from schemas.scalars import Guid, HttpsOrigin, PublicHost, SecretName
 from schemas.vocabulary import Cloud, GeographyName, RuntimeRole, Stage
 
 PREFIX = "CONNECTOR_"
+AUDITOR_DATABASE_ROLE = "connector_auditor"
+"""As whom the members of the auditors' group log in to the database; the only role that is not an identity's."""
 
 
 class Handover(BaseModel):
@@ -51,7 +53,7 @@ class Handover(BaseModel):
     ca_bundle: Annotated[str, Field(pattern=r"^/.+$")] | None = None
     database_roles: Annotated[str, Field(pattern=r"^[a-z_]+=[0-9a-f-]{36}(,[a-z_]+=[0-9a-f-]{36})*$")] | None = Field(
         default=None,
-        description="Only for init: role and principal id of each identity that may log in, as role=id,role=id",
+        description="Only for init: role and principal id of each identity or group that logs in, as role=id,role=id",
     )
 
     def environment(self) -> dict[str, str]:

@@ -98,6 +98,9 @@ class Promotion(ConfigModel):
         default=(),
         description="Platform engineers: one who is not the requester reviews each pull request (`connector merge`)",
     )
+    auditors: Guid | None = Field(
+        default=None, description="Object id of the Entra group that may read audit rows and their anchored heads"
+    )
     revokers: Guid | None = Field(
         default=None, description="Object id of the Entra group that may publish revocations and break glass"
     )

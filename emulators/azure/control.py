@@ -12,6 +12,7 @@ from starlette.routing import Route
 
 from emulators.azure import layout
 from emulators.azure.data_planes import Server
+from emulators.azure.tokens import DATABASE
 
 if TYPE_CHECKING:
     from emulators.azure.supervisor import Supervisor
@@ -50,6 +51,8 @@ class Control:
         audience = str((await request.json()).get("resource"))
         try:
             token = self._supervisor.planes.operator_token(audience)
+            if audience == DATABASE:
+                await self._supervisor.planes.let_into_databases(token)
         except ValueError as e:
             return JSONResponse({"error": str(e)}, 400)
         return JSONResponse({"access_token": token.text, "expires_on": token.expires})

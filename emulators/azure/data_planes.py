@@ -53,6 +53,7 @@ class DataPlanes:
         async def on_database(object_id: str, token: Token) -> None:
             await on_database_token(object_id, token.text, token.expires)
 
+        self._on_database = on_database
         self.identities = ManagedIdentityEndpoint(
             self.issuer, f"http://127.0.0.1:{port}", lambda object_id: object_id in self.object_ids(), on_database
         )
@@ -112,13 +113,21 @@ class DataPlanes:
         """A token of the deployer. Raises ValueError for an unknown audience."""
         return self.issuer.token(DEPLOYER, audience)
 
+    async def let_into_databases(self, token: Token) -> None:
+        """With a token for the database, the deployer logs in as itself and by the name of each group that it is in."""
+        for principal in self._principals(DEPLOYER.object_id):
+            await self._on_database(principal, token)
+
+    def _principals(self, object_id: str) -> set[str]:
+        return {object_id, *(group for group, members in self._groups.items() if object_id in members)}
+
     def _permitted(self, object_id: str, arm_id: str, action: str) -> bool:
         contents, deployer = self.store.read(), object_id == DEPLOYER.object_id
         if deployer and action in ROLES[SECRETS_OFFICER].data_actions:
             return True
         if not deployer and object_id not in identities_of(contents):
             return False
-        principals = {object_id, *(group for group, members in self._groups.items() if object_id in members)}
+        principals = self._principals(object_id)
         for assignment in contents.of_type("Microsoft.Authorization/roleAssignments"):
             scope = assignment["id"].lower().rsplit("/providers/", 1)[0]
             covers = (arm_id.lower() + "/").startswith(scope + "/")

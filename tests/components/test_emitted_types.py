@@ -107,7 +107,7 @@ storage:Storage$storage:BlobContainer::americas-storage-revocations
 storage:Storage$storage:BlobContainerImmutabilityPolicy::americas-storage-immutable
 storage:Storage$storage:BlobServiceProperties::americas-storage-blobs
 storage:Storage$storage:StorageAccount::americas-storage-account
-storage:StorageAccess$authorization:RoleAssignment::americas-storage-access-audit-heads-revokers
+storage:StorageAccess$authorization:RoleAssignment::americas-storage-access-audit-heads-auditors
 storage:StorageAccess$authorization:RoleAssignment::americas-storage-access-audit-heads-worker
 storage:StorageAccess$authorization:RoleAssignment::americas-storage-access-revocations-application
 storage:StorageAccess$authorization:RoleAssignment::americas-storage-access-revocations-portal

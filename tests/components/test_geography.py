@@ -109,7 +109,7 @@ IN_EVERY_STAGE = {
     ("worker", "reads", "storage-revocations"),
     ("revokers", "writes", "storage-revocations"),
     ("worker", "writes", "storage-audit-heads"),
-    ("revokers", "reads", "storage-audit-heads"),
+    ("auditors", "reads", "storage-audit-heads"),
 }
 OF_THE_PORTAL = {
     ("portal", "reads secrets", "vault"),
@@ -134,16 +134,18 @@ def last(arm_id: str) -> str:
     return arm_id.rsplit("/", 1)[1]
 
 
-def test_the_revokers_are_the_group_that_the_configuration_names() -> None:
+@pytest.mark.parametrize("who", ["revokers", "auditors"])
+def test_revokers_and_auditors_are_the_groups_that_the_configuration_names(who: str) -> None:
     for stack in ("test", "prod"):
-        group = stack_of(stack).promotion.revokers
-        of_group = [a for a in azure("authorization:RoleAssignment", stack) if a.name.endswith("-revokers")]
+        group = getattr(stack_of(stack).promotion, who)
+        of_group = [a for a in azure("authorization:RoleAssignment", stack) if a.name.endswith(f"-{who}")]
         assert {(a.inputs["principalType"], a.inputs["principalId"]) for a in of_group} == {("Group", group)}
 
 
-def test_without_revokers_nobody_may_revoke() -> None:
+def test_without_such_groups_no_person_may_revoke_or_audit() -> None:
     stack = stack_of("local")
-    program = run(stack.model_copy(update={"promotion": stack.promotion.model_copy(update={"revokers": None})}))
+    nobody = stack.promotion.model_copy(update={"revokers": None, "auditors": None})
+    program = run(stack.model_copy(update={"promotion": nobody}))
     found = program.of("azure-native:authorization:RoleAssignment")
     assert {a.inputs["principalType"] for a in found} == {"ServicePrincipal"}
 
