@@ -24,7 +24,7 @@ from runtime.jose import TokenRefused
 from runtime.portal import refusals
 
 ANY_ORGANIZATION = "organizations"
-LEEWAY_SECONDS = 60
+LEEWAY_SECONDS = 30
 
 _WORDS = {
     identity_refusals.OTHER_TENANT.code: refusals.OTHER_TENANT,
