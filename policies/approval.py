@@ -169,6 +169,7 @@ def _refused(document: ConfigurationDocument, expected: _Expected, images: Itera
                 revocations=revocations,
                 unheld=dict.fromkeys(place, others[0]) if others else {},
                 promoted=document.promoted,
+                by_files=True,
             )
         )
         if stopping := stops(decisions, Stage.PRODUCTION):

@@ -115,4 +115,5 @@ def known_of_stack(
         promoted=approvals.promoted,
         at_base=at_base,
         proposals=source.organizations if source else None,
+        by_files=True,
     )

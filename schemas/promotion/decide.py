@@ -239,7 +239,11 @@ class _Deciding:
         if held is None:
             expected = f"a list of revocations of {organization.geography}, {self.known.stage}"
             never = Reason(Code.REVOCATIONS_NEVER_HELD, expected, "none, ever")
-            yield self.known.unheld.get(organization.geography, never)
+            refused = self.known.unheld.get(organization.geography)
+            if refused is None and self.known.by_files:
+                warnings.append(never)
+            else:
+                yield refused or never
             return
         entry = held.revoked(decision.connection, decision.sha256)
         if entry is not None:

@@ -55,8 +55,9 @@ class Known:
 
     `proposals` are the test stack's organisations with their connections of both stages; None where they are not known
     (in the runtime and the policy pack of production). `revocations` are the lists held, by geography, and `unheld` why
-    one that was found is not held; `highest_serials` what was seen before, by connection; `at_base` what was promoted
-    at the base revision of a pull request.
+    one that was found is not held; `by_files` says that this is from files, which need not have what the channel has: a
+    list that is not there is then a warning, and the runtime takes no launches until it holds one. `highest_serials` is
+    what was seen before, by connection, `at_base` what was promoted at the base revision of a pull request.
     """
 
     stage: Stage
@@ -73,6 +74,7 @@ class Known:
     promoted: Promoted = field(default_factory=Promoted)
     at_base: Promoted | None = None
     proposals: Sequence[Organization] | None = None
+    by_files: bool = False
 
     @property
     def served(self) -> Promoted:

@@ -72,7 +72,10 @@ def of_rehearsal(known: Known, ledger: Ledger, organization: Organization, appro
             return
         reasons.append(reason)
     reasons += ledger.rejected_rehearsals(organization.id, reference.id)
-    yield reasons[0] if reasons else Reason(Code.REHEARSAL_MISSING, f"a rehearsal of {reference.id}", "none")
+    if reasons:
+        yield reasons[0]
+    else:
+        yield Reason(Code.REHEARSAL_MISSING, f"a rehearsal of {reference.id}", "none")
 
 
 def _shortcoming(known: Known, organization: Organization, sha256: str, filed: Filed[Rehearsal]) -> Reason | None:

@@ -62,21 +62,22 @@ class World:
     at_base: Promoted | None = None
     highest_serials: Mapping[str, int] = field(default_factory=dict[str, int])
     knows_source: bool = True
+    by_files: bool = False
+    """Whether lists of revocations are known from files alone; else from their channel, as the runtime knows them."""
 
     def decided(self, stage: Stage = Stage.PRODUCTION) -> Decisions:
         production = stage is Stage.PRODUCTION
-        return decide(
-            known_of_stack(
-                self.production if production else self.test,
-                replace(self.approvals, promoted=self.promoted if production else Promoted()),
-                self.anchors,
-                self.image,
-                self.now,
-                source=self.test if production and self.knows_source else None,
-                at_base=self.at_base,
-                highest_serials=self.highest_serials,
-            )
+        known = known_of_stack(
+            self.production if production else self.test,
+            replace(self.approvals, promoted=self.promoted if production else Promoted()),
+            self.anchors,
+            self.image,
+            self.now,
+            source=self.test if production and self.knows_source else None,
+            at_base=self.at_base,
+            highest_serials=self.highest_serials,
         )
+        return decide(replace(known, by_files=self.by_files))
 
     # --- statements ---------------------------------------------------------------------------------------------
 

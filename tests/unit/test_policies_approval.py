@@ -84,7 +84,6 @@ def test_a_program_without_its_check_is_stopped(project: Path) -> None:
     assert set(found) == {f"{g}-{r}" for g in ("americas", "emea", "apac") for r in ("application", "worker")}
     assert "lakeside-production (lakeside): refused" in told(found)
     assert "[approval-missing]" in told(found)
-    assert "[revocations-never-held]" in told(found)
 
 
 EDITED = "https://127.0.0.1:8473/interconnect-rheinland-prd/api/FHIR/R5"

@@ -52,7 +52,7 @@ def test_decisions_as_one_document(project: Path) -> None:
     assert (stack["stack"], stack["valid"], stack["promotion"]["stops"]) == ("local-prod", True, True)
     first = stack["promotion"]["decisions"][0]
     assert (first["connection"], first["decision"], first["stops"]) == ("lakeside-production", "refused", True)
-    assert [r["code"] for r in first["reasons"]] == ["approval-missing", "revocations-never-held"]
+    assert [r["code"] for r in first["reasons"]] == ["approval-missing"]
     assert set(first["reasons"][0]) == {"code", "expected", "got", "file", "advice"}
 
 

@@ -335,6 +335,15 @@ def test_in_test_a_stale_list_warns() -> None:
     assert outcome(decisions[TEST]) == ("approved", [Code.REVOCATIONS_STALE])
 
 
+@pytest.mark.rule("revocations-never-held")
+def test_who_goes_by_files_only_warns_of_a_list_that_is_not_there() -> None:
+    lists = [f for f in W.approvals.statements if f.path.startswith("approvals/revocations/")]
+    world = replace(W, by_files=True)
+    for file in lists:
+        world = world.without(file.path)
+    assert outcome(world.decided()[PRODUCTION]) == ("approved", [Code.REVOCATIONS_NEVER_HELD])
+
+
 def test_a_rehearsal_once_is_enough_where_the_configuration_says_so() -> None:
     promotion = W.production.promotion.model_copy(update={"rehearsal": RehearsalPolicy.ONCE})
     world = replace(W, production=W.production.model_copy(update={"promotion": promotion}))

@@ -120,7 +120,6 @@ def test_what_is_not_approved_changes_nothing_and_every_reason_is_told(project: 
     assert isinstance(refused.exception, NotPromotable)
     assert "lakeside-production (lakeside): refused" in refused.exception.advice
     assert "[approval-missing]" in refused.exception.advice
-    assert "[revocations-never-held]" in refused.exception.advice
     assert space.branches() == ["main"]
 
 
