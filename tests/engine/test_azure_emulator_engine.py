@@ -1,5 +1,6 @@
 """The emulated Azure under the real engine: a program with one resource of each type, and real processes behind."""
 
+import base64
 import json
 import os
 import signal
@@ -13,7 +14,7 @@ import psycopg
 import pytest
 
 from emulators.azure import client
-from emulators.azure.tokens import DATABASE, EXCHANGE, VAULT
+from emulators.azure.tokens import DATABASE, EXCHANGE, STORAGE, VAULT
 from tests.support.azure_cloud import APP, GROUP, SERVER, Cloud, until
 
 
@@ -68,7 +69,7 @@ def test_drift_is_found_by_refresh_and_undone_by_the_next_update(healthy: Cloud)
 
 def test_a_container_sees_its_template_and_the_platform_and_nothing_of_ours(healthy: Cloud) -> None:
     environment = json.loads(healthy.get("/environment"))
-    template = {"VARIABLE", "VAULT", "DATABASE", "MAIN_CLIENT_ID", "INIT_CLIENT_ID"}
+    template = {"VARIABLE", "VAULT", "STORAGE", "KEY", "DATABASE", "MAIN_CLIENT_ID", "INIT_CLIENT_ID"}
     identity = {"IDENTITY_ENDPOINT", "IDENTITY_HEADER"}
     app = {"CONTAINER_APP_NAME", "CONTAINER_APP_REVISION", "CONTAINER_APP_REPLICA_NAME", "CONTAINER_APP_PORT"}
     process = {"PATH", "LANG", "LC_CTYPE", "PYTHONPATH", "PYTHONUNBUFFERED", "TEAMS_EHR_CONNECTOR_STATE"}
@@ -76,7 +77,7 @@ def test_a_container_sees_its_template_and_the_platform_and_nothing_of_ours(heal
 
 
 def test_only_the_main_identity_and_known_audiences_get_tokens_in_the_main_container(healthy: Cloud) -> None:
-    for audience in (VAULT, DATABASE, EXCHANGE):
+    for audience in (VAULT, DATABASE, STORAGE, EXCHANGE):
         assert "access_token" in healthy.get(f"/token/{audience}")
     assert "statusCode" in healthy.get("/token/https://graph.microsoft.com")
     environment = json.loads(healthy.get("/environment"))
@@ -99,6 +100,28 @@ def test_the_vault_answers_who_may_and_refuses_who_may_not(healthy: Cloud) -> No
     assert healthy.request(absent, token=operator)[0] == 404
     assert healthy.request(absent, token=operator, method="PUT", body={"value": "x"})[0] == 200
     assert healthy.request(absent, token=reader)[0] == 200
+
+
+def test_a_key_signs_for_whom_it_was_assigned_to_and_nobody_else(healthy: Cloud) -> None:
+    key = json.loads(healthy.get("/environment"))["KEY"]
+    signer = json.loads(healthy.get(f"/token/{VAULT}"))["access_token"]
+    body = {"alg": "ES256", "value": base64.urlsafe_b64encode(bytes(32)).rstrip(b"=").decode()}
+    status, answer = healthy.request(f"{key}/sign?api-version=7.4", token=signer, method="POST", body=body)
+    assert (status, json.loads(answer)["kid"]) == (200, key)
+    operator = client.operator_token(healthy.state)
+    assert healthy.request(f"{key}/sign?api-version=7.4", token=operator, method="POST", body=body)[0] == 403
+
+
+def test_a_head_is_written_once_by_the_app_and_read_by_a_member_of_the_group(healthy: Cloud) -> None:
+    head = f"{json.loads(healthy.get('/environment'))['STORAGE']}heads/1.json"
+    headers = {"x-ms-version": "2021-12-02", "x-ms-blob-type": "BlockBlob"}
+    writer = json.loads(healthy.get(f"/token/{STORAGE}"))["access_token"]
+    operator = client.operator_token(healthy.state, STORAGE)
+    assert healthy.request(head, token=operator, method="PUT", body={}, headers=headers)[0] == 403
+    assert healthy.request(head, token=writer, method="PUT", body={"n": 1}, headers=headers)[0] == 201
+    assert healthy.request(head, token=writer, method="PUT", body={"n": 2}, headers=headers)[0] == 409
+    assert healthy.request(head, token=writer, method="DELETE", headers=headers)[0] == 409
+    assert json.loads(healthy.request(head, token=operator, headers=headers)[1]) == {"n": 1}
 
 
 def test_a_secret_changed_through_resource_manager_is_a_new_version_in_the_vault(healthy: Cloud) -> None:
@@ -204,7 +227,15 @@ def test_destroy_ends_every_process_and_removes_keys_secrets_and_data(healthy: C
     destroyed = healthy.destroy()
     assert destroyed.code == 0, destroyed.output
     assert healthy.living() == []
-    made = ["ca", "postgres", "images", "azure/vaults", "azure/identity-signing-key.pem", "entra/signing-key.pem"]
+    made = [
+        "ca",
+        "postgres",
+        "images",
+        "azure/vaults",
+        "azure/storage",
+        "azure/identity-signing-key.pem",
+        "entra/signing-key.pem",
+    ]
     assert [path for path in made if (healthy.state / path).exists()] == []
     assert not healthy.store().read().resources
     calls = (healthy.state / "azure" / "calls.jsonl").read_text()

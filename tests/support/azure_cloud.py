@@ -144,12 +144,18 @@ class Cloud:
         return self.request(f"https://{self.host}{path}")[1]
 
     def request(
-        self, url: str, *, method: str = "GET", token: str | None = None, body: object = None
+        self,
+        url: str,
+        *,
+        method: str = "GET",
+        token: str | None = None,
+        body: object = None,
+        headers: dict[str, str] | None = None,
     ) -> tuple[int, str]:
         """Status and body, trusting the local CA alone."""
-        headers = {"authorization": f"Bearer {token}"} if token else {}
+        sent = (headers or {}) | ({"authorization": f"Bearer {token}"} if token else {})
         data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(url, data=data, headers=headers, method=method)
+        request = urllib.request.Request(url, data=data, headers=sent, method=method)
         context: ssl.SSLContext = tls.client_context(self.state)
         opener = urllib.request.build_opener(urllib.request.HTTPSHandler(context=context), _AllStatuses)
         with opener.open(request, timeout=10) as answer:

@@ -127,6 +127,75 @@ else:
         properties={"value": config.get("secret") or "hello", "content_type": "text/plain"},
         opts=with_provider,
     )
+    key = az.keyvault.Key(
+        "key",
+        resource_group_name=group.name,
+        vault_name=vault.name,
+        key_name="signing",
+        properties={"kty": "EC", "curve_name": "P-256", "key_ops": ["sign", "verify"]},
+        opts=with_provider,
+    )
+    signer = az.authorization.RoleAssignment(
+        "main-signs",
+        scope=key.id,
+        principal_id=main.principal_id,
+        principal_type="ServicePrincipal",
+        role_definition_id=definition + "12338af0-0e69-4776-bea7-57ae8d297424",
+        opts=with_provider,
+    )
+    account = az.storage.StorageAccount(
+        "account",
+        resource_group_name=group.name,
+        account_name=config.get("accountName") or "stsmall",
+        kind="StorageV2",
+        sku={"name": "Standard_LRS"},
+        allow_shared_key_access=False,
+        allow_blob_public_access=False,
+        minimum_tls_version="TLS1_2",
+        public_network_access="Disabled",
+        tags={"tag": tag},
+        opts=with_provider,
+    )
+    blobs = az.storage.BlobServiceProperties(
+        "blobs",
+        resource_group_name=group.name,
+        account_name=account.name,
+        blob_services_name="default",
+        is_versioning_enabled=True,
+        opts=with_provider,
+    )
+    heads = az.storage.BlobContainer(
+        "heads",
+        resource_group_name=group.name,
+        account_name=account.name,
+        container_name="heads",
+        opts=pulumi.ResourceOptions(provider=provider, depends_on=[blobs]),
+    )
+    immutable = az.storage.BlobContainerImmutabilityPolicy(
+        "immutable",
+        resource_group_name=group.name,
+        account_name=account.name,
+        container_name=heads.name,
+        immutability_policy_name="default",
+        immutability_period_since_creation_in_days=1,
+        opts=with_provider,
+    )
+    writer = az.authorization.RoleAssignment(
+        "main-writes-heads",
+        scope=heads.id,
+        principal_id=main.principal_id,
+        principal_type="ServicePrincipal",
+        role_definition_id=definition + "ba92f5b4-2d11-453d-a403-e96b0029c9fe",
+        opts=with_provider,
+    )
+    revoker = az.authorization.RoleAssignment(
+        "group-reads-heads",
+        scope=heads.id,
+        principal_id="6f6f6f6f-0000-4000-8000-000000000001",
+        principal_type="Group",
+        role_definition_id=definition + "2a2b9908-6ea1-4ae2-8e65-a410df84e7d1",
+        opts=with_provider,
+    )
     server = az.dbforpostgresql.Server(
         "server",
         resource_group_name=group.name,
@@ -181,6 +250,8 @@ else:
         env: list[Any] = [{"name": "VARIABLE", "value": "x" * variable_size if variable_size else variable}]
         env.append({"name": "VAULT", "value": vault.properties.vault_uri})
         env.append({"name": "DATABASE", "value": server.fully_qualified_domain_name})
+        env.append({"name": "STORAGE", "value": account.primary_endpoints.blob})
+        env.append({"name": "KEY", "value": key.key_uri_with_version})
         env.append({"name": "MAIN_CLIENT_ID", "value": main.client_id})
         env.append({"name": "INIT_CLIENT_ID", "value": init.client_id})
         app = az.app.ContainerApp(
@@ -224,7 +295,9 @@ else:
                 ],
                 scale=az.app.ScaleArgs(min_replicas=1, max_replicas=1),
             ),
-            opts=pulumi.ResourceOptions(provider=provider, depends_on=[database, assignment, secret]),
+            opts=pulumi.ResourceOptions(
+                provider=provider, depends_on=[database, assignment, signer, writer, secret, immutable]
+            ),
         )
         pulumi.export("fqdn", app.configuration.apply(lambda c: c.ingress.fqdn if c and c.ingress else None))
     pulumi.export("vault_uri", vault.properties.vault_uri)
