@@ -1,0 +1,465 @@
+"""The pull request gate: each attack starts from an accepted pull request, makes one change, and is refused for it.
+
+Where the attacker could sign again, the change is signed again.
+"""
+
+import base64
+import json
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from schemas.promotion.promoted import FILE, Promoted
+from schemas.promotion.requester import ChangeRequest, changes_digest, payload, to_sign, trailers
+from schemas.promotion.statement import Account
+from schemas.promotion.trust import key_id_of
+from schemas.vocabulary import GeographyName, Stage
+from tests.support.pull_requests import (
+    APP,
+    CONNECTION,
+    NEW,
+    OLD,
+    PAT,
+    PORTAL,
+    PRODUCTION_FILE,
+    QUINN,
+    ROBIN,
+    RULES,
+    TEST_FILE,
+    Scene,
+    Step,
+    accepted_scene,
+    approved,
+    codes,
+    entry,
+    promoted_of,
+)
+from tests.support.statements import private_key, revocations, sign, statement_file
+from workflow.merge.pull_request import User
+from workflow.merge.reasons import ADVICE, GateCode
+
+APPROVER = "objectId: 3c3c3c3c-0000-4000-8000-000000000019"
+OTHER_APPROVER = "objectId: 3c3c3c3c-0000-4000-8000-00000000001f"
+REVOCATIONS = "approvals/revocations/americas-production.json"
+
+
+def signed_again(scene: Scene) -> Scene:
+    """With the approval and the entry that the attacker's configuration needs."""
+    file = approved(scene.head, CONNECTION, 2)
+    promoted = promoted_of(scene.head, lambda p: p.with_connection(CONNECTION, entry(scene.head, CONNECTION, 2)))
+    return scene.edit({file.path: file.content, FILE: promoted})
+
+
+# --- what a promotion relies on ---
+
+
+def other_approver(scene: Scene) -> Scene:
+    for file in (TEST_FILE, PRODUCTION_FILE):
+        content = scene.head[file]
+        assert isinstance(content, bytes)
+        before, found, after = content.decode().partition(f"id: {CONNECTION}")
+        assert APPROVER in after
+        scene = scene.edit({file: (before + found + after.replace(APPROVER, OTHER_APPROVER, 1)).encode()})
+    return signed_again(scene)
+
+
+def one_person(scene: Scene) -> Scene:
+    for file in (TEST_FILE, PRODUCTION_FILE):
+        scene = scene.text(
+            file, ("      name: Lakeside Health\n", "      name: Lakeside Health\n      onePerson: true\n")
+        )
+    return scene
+
+
+def other_administrator(scene: Scene) -> Scene:
+    return scene.text(PRODUCTION_FILE, ("000000000018", "00000000001e"))
+
+
+def retired_key(scene: Scene) -> Scene:
+    line = "        name: portal-signing\n"
+    return scene.text(PRODUCTION_FILE, (line, line + '        retiredAt: "2027-01-01T00:00:00Z"\n'))
+
+
+def fewer_rehearsals(scene: Scene) -> Scene:
+    line = "    source: local\n"
+    return scene.text(PRODUCTION_FILE, (line, line + "    rehearsal: once\n"))
+
+
+def another_reviewer(scene: Scene) -> Scene:
+    return scene.text(PRODUCTION_FILE, ("github: quinn", "github: mallory"))
+
+
+def a_file(path: str) -> Callable[[Scene], Scene]:
+    return lambda scene: scene.edit({path: b"changed\n"})
+
+
+def environment(scene: Scene) -> Scene:
+    return scene.text(PRODUCTION_FILE, ("config:\n", "environment:\n  - elsewhere\nconfig:\n"))
+
+
+def providers_setting(scene: Scene) -> Scene:
+    return scene.text(PRODUCTION_FILE, ("config:\n", "config:\n  azure-native:tenantId: elsewhere\n"))
+
+
+def not_proposed_before(scene: Scene) -> Scene:
+    """The test stack of the base revision does not know the connection."""
+    text = scene.base[TEST_FILE]
+    assert isinstance(text, bytes)
+    start = text.index(f"        - id: {CONNECTION}".encode())
+    end = text.index(b"    - organizations/", start)
+    return replace(scene, base={**scene.base, TEST_FILE: text[:start] + text[end:]})
+
+
+# --- what is promoted ---
+
+
+def hand_edit(scene: Scene) -> Scene:
+    return scene.text(PRODUCTION_FILE, ('provider: "5101"', 'provider: "6101"'))
+
+
+def hand_edit_of_another(scene: Scene) -> Scene:
+    return scene.text(PRODUCTION_FILE, ("rheinland-prd-approval", "rheinland-prd-other"))
+
+
+def without_entry(scene: Scene) -> Scene:
+    return scene.edit({FILE: scene.base[FILE]})
+
+
+def rolled_back_entry(scene: Scene) -> Scene:
+    """Another connection's entry with an earlier serial than the base revision's."""
+    newer = approved(scene.base, "prairie-production", 2)
+    scene = scene.edit({newer.path: newer.content})
+    base = {**scene.base, newer.path: newer.content, FILE: serial(scene.base, "prairie-production", 2)}
+    return replace(scene, base=base)
+
+
+def serial(tree: dict[str, bytes | tuple[int, bytes]], connection: str, number: int) -> bytes:
+    def change(promoted: Promoted) -> Promoted:
+        found = promoted.of(connection)
+        assert found is not None
+        return promoted.with_connection(connection, found.model_copy(update={"serial": number}))
+
+    return promoted_of(tree, change)
+
+
+def entry_from_the_future(scene: Scene) -> Scene:
+    return scene.edit({FILE: serial(scene.head, "prairie-production", 2**31)})
+
+
+def without_another_entry(scene: Scene) -> Scene:
+    def change(promoted: Promoted) -> Promoted:
+        left = {k: v for k, v in promoted.connections.items() if k != "prairie-production"}
+        return promoted.model_copy(update={"connections": left})
+
+    return scene.edit({FILE: promoted_of(scene.head, change)})
+
+
+def entry_of_nobody(scene: Scene) -> Scene:
+    found = entry(scene.head, CONNECTION, 1)
+    return scene.edit({FILE: promoted_of(scene.head, lambda p: p.with_connection("nobody", found))})
+
+
+def respelled(scene: Scene) -> Scene:
+    content = scene.head[FILE]
+    assert isinstance(content, bytes)
+    return scene.edit({FILE: json.dumps(json.loads(content), indent=2).encode()})
+
+
+def unreadable_promoted(scene: Scene) -> Scene:
+    return scene.edit({FILE: b"{}"})
+
+
+# --- statements ---
+
+
+def without_approval(scene: Scene) -> Scene:
+    return scene.edit({NEW: None})
+
+
+def moved(scene: Scene) -> Scene:
+    return scene.edit({OLD: None, OLD.replace("000001", "000009"): scene.head[OLD]})
+
+
+def edited(scene: Scene) -> Scene:
+    other = approved(scene.base, CONNECTION, 1)
+    return scene.edit({OLD: other.content})
+
+
+def renamed(scene: Scene) -> Scene:
+    return scene.edit({NEW: None, NEW.replace("000002", "000003"): scene.head[NEW]})
+
+
+def forged(scene: Scene) -> Scene:
+    content = scene.head[NEW]
+    assert isinstance(content, bytes)
+    body = base64.b64decode(json.loads(content)["payload"])
+    return scene.edit({NEW: sign(private_key(Stage.TEST, GeographyName.EMEA, "portal-signing"), body)})
+
+
+def refused_too(scene: Scene) -> Scene:
+    file = approved(scene.head, CONNECTION, 2, decision="refuse")
+    return scene.edit({file.path: file.content})
+
+
+def older_list(scene: Scene) -> Scene:
+    key = private_key(Stage.PRODUCTION, GeographyName.AMERICAS, "revocation-signing")
+    newer = statement_file(key, revocations(GeographyName.AMERICAS, Stage.PRODUCTION, version=3))
+    scene = replace(scene, base={**scene.base, REVOCATIONS: newer.content})
+    older = statement_file(key, revocations(GeographyName.AMERICAS, Stage.PRODUCTION, version=2))
+    return scene.edit({REVOCATIONS: older.content})
+
+
+def no_list(scene: Scene) -> Scene:
+    return scene.edit({REVOCATIONS: None})
+
+
+# --- paths ---
+
+
+def at(path: str, content: bytes | tuple[int, bytes] = b"x") -> Callable[[Scene], Scene]:
+    return lambda scene: scene.edit({path: content})
+
+
+# --- people ---
+
+
+def reviewed(*reviews: tuple[User, str, bool]) -> Callable[[Scene], Scene]:
+    return lambda scene: replace(scene, reviews=(*reviews, (PAT, "APPROVED", True)))
+
+
+def by(author: User | None, committer: User | None = ROBIN) -> Callable[[Scene], Scene]:
+    return lambda scene: scene.last(author=author, committer=committer)
+
+
+REQUESTER = Account(tenant_id="1a1a1a1a-0000-4000-8000-000000000000", object_id="3c3c3c3c-0000-4000-8000-0000000000a2")
+"""Robin, by the account that the configuration names."""
+
+
+def proposed(
+    scene: Scene,
+    requester: Account = REQUESTER,
+    key: tuple[Stage, str] = (Stage.TEST, "portal-signing"),
+    base: str | None = None,
+) -> Scene:
+    """As the portal proposes it: a commit of nobody's, with a signed trailer, and a pull request by its app."""
+    root = base or replace(scene, steps=(Step(scene.base),)).revisions()[0].commit
+    files = {p: c for p, c in scene.head.items() if scene.base.get(p) != c}
+    changes = {p: c for p, c in files.items() if isinstance(c, bytes)}
+    body = payload(
+        ChangeRequest(
+            base=root,
+            changes=changes_digest(changes),
+            geography=GeographyName.AMERICAS,
+            requester=requester,
+            issued="2026-06-01T11:00:00Z",
+        )
+    )
+    private = private_key(key[0], GeographyName.AMERICAS, key[1])
+    message = f"Promote lakeside\n\n{trailers(body, *signature(private, body))}"
+    return replace(scene.last(message=message, author=None, committer=None), opened_by=PORTAL)
+
+
+def signature(private: ec.EllipticCurvePrivateKey, body: bytes) -> tuple[str, bytes]:
+    spki = private.public_key().public_bytes(
+        serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+    )
+    return key_id_of(spki), private.sign(to_sign(body), ec.ECDSA(hashes.SHA256()))
+
+
+def proposed_and_changed(scene: Scene) -> Scene:
+    """The trailer of another change."""
+    return replace(proposed(scene), steps=(replace(proposed(scene).steps[-1], files=hand_added(scene).head),))
+
+
+def hand_added(scene: Scene) -> Scene:
+    return scene.edit({"docs/note.md": b"more\n"})
+
+
+ATTACKS: dict[str, tuple[Callable[[Scene], Scene], GateCode]] = {
+    # what a promotion relies on, changed with it
+    "the approver changed, and approved": (other_approver, GateCode.MIXED),
+    "the one-person flag set": (one_person, GateCode.MIXED),
+    "an administrator exchanged": (other_administrator, GateCode.MIXED),
+    "a trusted key retired": (retired_key, GateCode.MIXED),
+    "fewer rehearsals asked for": (fewer_rehearsals, GateCode.MIXED),
+    "a reviewer exchanged": (another_reviewer, GateCode.MIXED),
+    "policy edited": (a_file("policies/pack.py"), GateCode.MIXED),
+    "the gate edited": (a_file("workflow/merge/gate.py"), GateCode.MIXED),
+    "a workflow edited": (a_file(".github/workflows/gate.yml"), GateCode.MIXED),
+    "code owners added": (a_file(".github/CODEOWNERS"), GateCode.MIXED),
+    "a trust anchor added": (a_file("schemas/promotion/anchors/emulated.json"), GateCode.MIXED),
+    "the program edited": (a_file("__main__.py"), GateCode.MIXED),
+    "a new file that nobody thought of": (a_file("sitecustomize.py"), GateCode.MIXED),
+    "an environment of the engine": (environment, GateCode.MIXED),
+    "a provider's setting": (providers_setting, GateCode.MIXED),
+    "proposed and promoted at once": (not_proposed_before, GateCode.MIXED),
+    # what is promoted
+    "production edited by hand": (hand_edit, GateCode.NOT_APPROVED),
+    "another connection edited by hand": (hand_edit_of_another, GateCode.NOT_APPROVED),
+    "the approval left out": (without_approval, GateCode.NOT_APPROVED),
+    "a refusal at the same serial": (refused_too, GateCode.NOT_APPROVED),
+    "promoted.json left out": (without_entry, GateCode.NOT_PROMOTED),
+    "promoted.json rolled back": (rolled_back_entry, GateCode.PROMOTED_EDITED),
+    "a serial that ends all serials": (entry_from_the_future, GateCode.PROMOTED_EDITED),
+    "another's entry taken out": (without_another_entry, GateCode.PROMOTED_EDITED),
+    "an entry of nobody's": (entry_of_nobody, GateCode.PROMOTED_EDITED),
+    "promoted.json respelled": (respelled, GateCode.PROMOTED_EDITED),
+    "promoted.json unreadable": (unreadable_promoted, GateCode.PROMOTED_EDITED),
+    # statements
+    "an old statement moved": (moved, GateCode.STATEMENT_CHANGED),
+    "an old statement edited": (edited, GateCode.STATEMENT_CHANGED),
+    "the new statement renamed": (renamed, GateCode.STATEMENT_REJECTED),
+    "the new statement signed by another geography": (forged, GateCode.STATEMENT_REJECTED),
+    "an older list of revocations": (older_list, GateCode.REVOCATIONS_ROLLED_BACK),
+    "no list of revocations": (no_list, GateCode.REVOCATIONS_ROLLED_BACK),
+    # paths
+    "a link for a file": (at("docs/note.md", (0o120000, b"../policies")), GateCode.PATH_UNCLEAR),
+    "a name twice, in another case": (
+        lambda s: s.edit({"docs/note.md": b"x", "docs/Note.md": b"x"}),
+        GateCode.PATH_UNCLEAR,
+    ),
+    "control characters in a name": (at("docs/\x1b[31mred.md"), GateCode.PATH_UNCLEAR),
+    "bytes that are no text": (at("docs/\udcff.md"), GateCode.PATH_UNCLEAR),
+    "a backslash": (at("docs/..\\..\\x.md"), GateCode.PATH_UNCLEAR),
+    "something else below approvals": (at("approvals/lakeside/note.txt"), GateCode.PATH_UNCLEAR),
+    # people
+    "nobody reviewed": (reviewed(), GateCode.REVIEW_MISSING),
+    "the requester reviewed": (reviewed((ROBIN, "APPROVED", True)), GateCode.REVIEW_BY_REQUESTER),
+    "an earlier commit reviewed": (reviewed((QUINN, "APPROVED", False)), GateCode.REVIEW_STALE),
+    "a review dismissed": (reviewed((QUINN, "DISMISSED", True)), GateCode.REVIEW_MISSING),
+    "a comment for a review": (reviewed((QUINN, "COMMENTED", True)), GateCode.REVIEW_MISSING),
+    "a review taken back": (
+        reviewed((QUINN, "APPROVED", True), (QUINN, "CHANGES_REQUESTED", True)),
+        GateCode.CHANGES_REQUESTED,
+    ),
+    "an account of that name in another case": (reviewed((User("Quinn"), "APPROVED", True)), GateCode.REVIEW_MISSING),
+    "an app of that name": (reviewed((User("quinn", "Bot"), "APPROVED", True)), GateCode.REVIEW_MISSING),
+    "somebody else's review": (reviewed((User("mallory"), "APPROVED", True)), GateCode.REVIEW_MISSING),
+    "the reviewer's own commit": (by(QUINN), GateCode.REVIEW_BY_REQUESTER),
+    "the reviewer's own commit, in another case": (by(User("QUINN")), GateCode.REVIEW_BY_REQUESTER),
+    "the reviewer committed another's": (by(ROBIN, QUINN), GateCode.REVIEW_BY_REQUESTER),
+    "opened by the reviewer": (lambda s: replace(s, opened_by=QUINN), GateCode.REVIEW_BY_REQUESTER),
+    "a commit of nobody's": (by(None), GateCode.REQUESTER_UNKNOWN),
+    "the portal's commit without a trailer": (by(PORTAL, PORTAL), GateCode.REQUESTER_UNKNOWN),
+    "the approver did not review": (
+        lambda s: replace(s, reviews=((QUINN, "APPROVED", True),)),
+        GateCode.APPROVER_REVIEW_MISSING,
+    ),
+    "the approver reviewed an earlier commit": (
+        lambda s: replace(s, reviews=((QUINN, "APPROVED", True), (PAT, "APPROVED", False))),
+        GateCode.APPROVER_REVIEW_MISSING,
+    ),
+    # trailers
+    "the portal's requester reviewed": (
+        lambda s: proposed(replace(s, reviews=((ROBIN, "APPROVED", True), (PAT, "APPROVED", True)))),
+        GateCode.REVIEW_BY_REQUESTER,
+    ),
+    "a trailer signed by another key": (
+        lambda s: proposed(s, key=(Stage.TEST, "worker-signing")),
+        GateCode.REQUESTER_UNPROVEN,
+    ),
+    "a trailer of another base": (lambda s: proposed(s, base="1" * 40), GateCode.REQUESTER_UNPROVEN),
+    "a trailer of another change": (proposed_and_changed, GateCode.REQUESTER_UNPROVEN),
+    "a trailer made up": (
+        lambda s: s.last(message="x\n\nConnector-Requester: bm9ib2R5\n"),
+        GateCode.REQUESTER_UNPROVEN,
+    ),
+    # the revisions and the branch
+    "a fork": (lambda s: replace(s, elsewhere=True), GateCode.HEAD_ELSEWHERE),
+    "a base that moved": (lambda s: replace(s, base_moved=True), GateCode.BASE_MOVED),
+    "a head without the base": (lambda s: replace(s, behind=True), GateCode.HEAD_BEHIND),
+    "a branch without the required check": (
+        lambda s: replace(s, rules=replace(RULES, checks=frozenset())),
+        GateCode.PROTECTION_WEAK,
+    ),
+    "a required check of whatever app": (
+        lambda s: replace(s, rules=replace(RULES, checks=frozenset({("connector/gate", None)}))),
+        GateCode.PROTECTION_WEAK,
+    ),
+    "a required check of another app": (
+        lambda s: replace(s, rules=replace(RULES, checks=frozenset({("connector/gate", APP + 1)}))),
+        GateCode.PROTECTION_WEAK,
+    ),
+    "a branch where stale reviews stay": (
+        lambda s: replace(s, rules=replace(RULES, dismisses_stale=False)),
+        GateCode.PROTECTION_WEAK,
+    ),
+    # configuration
+    "configuration that is none": (
+        lambda s: s.text("organizations/test/northwind.yaml", ("fhirBaseUrl: https:", "fhirBaseUrl: http:")),
+        GateCode.CONFIGURATION_INVALID,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_one_change_of_an_accepted_pull_request_is_refused_for_one_reason(name: str) -> None:
+    attack, code = ATTACKS[name]
+    assert codes(attack(accepted_scene())) == {str(code)}
+
+
+def test_the_accepted_pull_request_passes() -> None:
+    outcome = accepted_scene().judged()
+    assert outcome.findings == ()
+    assert [d.connection for _, d in outcome.promoted()] == [CONNECTION]
+
+
+ACCEPTED: dict[str, Callable[[Scene], Scene]] = {
+    "as the portal proposes it": proposed,
+    "with an edit of the documentation": hand_added,
+    "with a person's change on GitHub's pages": by(ROBIN, User("web-flow")),
+    "with a comment after the approval": reviewed((QUINN, "APPROVED", True), (QUINN, "COMMENTED", True)),
+    "with a newer list of revocations": lambda s: s.edit(
+        {
+            REVOCATIONS: statement_file(
+                private_key(Stage.PRODUCTION, GeographyName.AMERICAS, "revocation-signing"),
+                revocations(GeographyName.AMERICAS, Stage.PRODUCTION, version=2),
+            ).content
+        }
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ACCEPTED)
+def test_what_does_not_matter_stops_nobody(name: str) -> None:
+    assert codes(ACCEPTED[name](accepted_scene())) == set()
+
+
+ALONE: dict[str, Callable[[Scene], Scene]] = {
+    "code": a_file("workflow/merge/gate.py"),
+    "trusted keys": retired_key,
+    "the one-person flag": one_person,
+    "an edit of the test stack": lambda s: s.text(TEST_FILE, ("lakeside-prd-patient", "lakeside-prd-patients")),
+}
+
+
+@pytest.mark.parametrize("name", ALONE)
+def test_what_a_promotion_relies_on_changes_in_a_pull_request_of_its_own(name: str) -> None:
+    """Reviewed by a platform engineer, as everything is."""
+    scene = accepted_scene()
+    alone = ALONE[name](replace(scene, steps=(Step({**scene.base}),)))
+    assert codes(alone) == set()
+    assert codes(replace(alone, reviews=())) == {str(GateCode.REVIEW_MISSING)}
+
+
+def test_without_reviewers_nothing_is_merged() -> None:
+    scene = accepted_scene()
+    text = scene.base[PRODUCTION_FILE]
+    assert isinstance(text, bytes)
+    start = text.index(b"    reviewers:")
+    without = text[:start] + text[text.index(b"    source:", start) :]
+    assert codes(replace(scene, base={**scene.base, PRODUCTION_FILE: without})) >= {str(GateCode.NO_REVIEWERS)}
+
+
+def test_a_base_that_cannot_be_read_says_so() -> None:
+    scene = accepted_scene()
+    assert str(GateCode.BASE_INVALID) in codes(replace(scene, base={**scene.base, PRODUCTION_FILE: b"config: 1\n"}))
+
+
+def test_every_reason_has_advice_and_a_test() -> None:
+    assert set(ADVICE) == set(GateCode)
+    elsewhere = {GateCode.NO_REVIEWERS, GateCode.BASE_INVALID, GateCode.PREVIEW_FAILED}
+    assert {code for _, code in ATTACKS.values()} | elsewhere == set(GateCode)
