@@ -88,7 +88,7 @@ class _Source:
             if required:
                 self._add((), "file-unreadable", "a readable stack file in UTF-8", _reason(problem))
             return
-        self.main = read_yaml(text, _is_ours)
+        self.main = read_yaml(text, is_ours)
         self._take(self.main.findings, self.stack_file, from_file=_from_file)
         if not self.main.readable:
             return
@@ -263,7 +263,8 @@ class _Source:
 # --- paths of the file and of the configuration ---------------------------------------------------------------------
 
 
-def _is_ours(path: Path) -> bool:
+def is_ours(path: Path) -> bool:
+    """Whether a path of a stack's file is of our keys, which must be plain to every reader."""
     if not path or path == ("config",):
         return True
     key = str(path[1]) if len(path) > 1 and path[0] == "config" else None

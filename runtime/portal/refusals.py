@@ -152,3 +152,50 @@ NOT_APPROVED = Refusal(
     "There are no integration records yet",
     "They are shown once the connection is approved as it is configured now.",
 )
+
+# --- edits ---
+EDIT_NOT_THERE = Refusal(
+    "portal-edit-not-there",
+    404,
+    "The repository does not have this organisation or connection",
+    "It may have been removed, or not yet be merged. Look at the list of connections again.",
+)
+EDIT_NO_STACK = Refusal(
+    "portal-edit-no-stack", 503, "The repository has no configuration for this portal", f"Nothing was changed. {_TEAM}"
+)
+EDIT_UNREADABLE = Refusal(
+    "portal-edit-unreadable",
+    409,
+    "The configuration in the repository cannot be edited here",
+    "It has a form that not every reader understands alike. The platform team corrects it in the repository.",
+)
+EDIT_IMPOSSIBLE = Refusal(
+    "portal-edit-impossible",
+    409,
+    "This change cannot be made in the file as it is laid out",
+    "Nothing was changed. The platform team can make it in the repository by hand.",
+)
+EDIT_NOT_SHOWN = Refusal(
+    "portal-edit-not-shown",
+    409,
+    "This is not the change that you were shown",
+    "Nothing was proposed. Look at the change again: what is proposed is only what you saw.",
+)
+EDIT_LAST = Refusal(
+    "portal-edit-last",
+    409,
+    "An organisation has at least one connection",
+    "Add the new one first, then remove this one.",
+)
+REPOSITORY_UNAVAILABLE = Refusal(
+    "portal-repository-unavailable",
+    503,
+    "The repository of the configuration is not answering",
+    "Nothing was changed. Please wait a minute and try again.",
+)
+REPOSITORY_REFUSED = Refusal(
+    "portal-repository-refused",
+    502,
+    "The repository of the configuration refused the request",
+    f"Nothing was changed. {_TEAM}",
+)
