@@ -18,11 +18,11 @@ import httpx
 
 
 class PageUnexpected(Exception):
-    """A page is not the one that the step needs; says which one came, and its status where it has one."""
+    """A page is not the one that the step needs; says which one came, its status, and our code, where it has them."""
 
-    def __init__(self, text: str, status: int = 0) -> None:
+    def __init__(self, text: str, status: int = 0, code: str = "") -> None:
         super().__init__(text)
-        self.status = status
+        self.status, self.code = status, code
 
 
 @dataclass
@@ -193,7 +193,7 @@ def _page(response: httpx.Response, expected: int) -> Page:
     parser.feed(response.text)
     if response.status_code != expected:
         text = f"expected a page with status {expected}, got {parser.page.described}"
-        raise PageUnexpected(text, response.status_code)
+        raise PageUnexpected(text, response.status_code, next(iter(parser.page.codes), ""))
     return parser.page
 
 

@@ -37,10 +37,14 @@ class Local:
     seconds: dict[str, float] = field(default_factory=dict[str, float])
 
     def __post_init__(self) -> None:
+        self._engine: Engine | None = None
+        self.reload()
+
+    def reload(self) -> None:
+        """Read the configuration, which may have changed. Raises `StackInvalid`, `NotEmulated`."""
         self.config, warnings = self.project.emulated(self.stack)
         for warning in warnings:
             self.report(str(warning))
-        self._engine: Engine | None = None
 
     @property
     def engine(self) -> Engine:

@@ -29,15 +29,19 @@ class Provider:
         self._meeting = ""
         self._token = ""
 
-    async def begin(self, csn: str) -> Page:
-        """Press "Begin virtual visit"; the first time, sign in to Microsoft and confirm the link. The visit's page."""
+    async def press(self, csn: str) -> Page:
+        """Press "Begin virtual visit"; what the EHR's frame shows then."""
         page = await self.browser.open(f"{self.ehr.url}/hyperspace?environment={self.stage}")
         if page.forms and page.forms[0].action.endswith("/sign-in"):
             page = await self.browser.submit(page, page.form("/sign-in", user=self.user.id), user=self.user.id)
         framing = await self.browser.submit(page, page.form("/launch", csn=csn))
         if not framing.frames:
             raise PageUnexpected(f"no frame on {framing.described}")
-        page = await self.browser.open(framing.frames[0])
+        return await self.browser.open(framing.frames[0])
+
+    async def begin(self, csn: str) -> Page:
+        """Begin; the first time, sign in to Microsoft and confirm the link. The visit's page."""
+        page = await self.press(csn)
         if page.path == "/identity/wait":
             page = await self._sign_in(page)
         if page.path != "/visit/provider":

@@ -22,6 +22,9 @@ from workflow.people import Patient, Provider
 Tell = Callable[[str, str], None]
 """Tells the timeline who did what."""
 
+Meanwhile = Callable[[], Awaitable[None]]
+"""What happens elsewhere during a visit."""
+
 DELIVERY_SECONDS = 60.0
 UNREADY_SECONDS = 20.0
 PRESENCE = [
@@ -67,12 +70,17 @@ class Record:
         return lacking + [f"write-back: {who} {status}" for who, status in sorted(WRITE_BACKS - told)]
 
 
-async def drive(plan: Plan, provider: Provider, patient: Patient, log: EhrLog, tell: Tell) -> Record:
-    """Drive one visit to its end. A step that fails ends the visit; the record says which and why."""
+async def drive(
+    plan: Plan, provider: Provider, patient: Patient, log: EhrLog, tell: Tell, meanwhile: Meanwhile | None = None
+) -> Record:
+    """Drive one visit to its end; `meanwhile` happens while both are connected.
+
+    A step that fails ends the visit; the record says which and why.
+    """
     record = Record(plan)
     try:
         async with AsyncExitStack() as stack:
-            await _meet(record, provider, patient, tell, stack)
+            await _meet(record, provider, patient, tell, stack, meanwhile)
     except (PageUnexpected, httpx.HTTPError) as problem:
         record.problem = (
             f"{type(problem).__name__}: {problem}" if isinstance(problem, httpx.HTTPError) else str(problem)
@@ -86,7 +94,9 @@ async def drive(plan: Plan, provider: Provider, patient: Patient, log: EhrLog, t
     return record
 
 
-async def _meet(record: Record, provider: Provider, patient: Patient, tell: Tell, stack: AsyncExitStack) -> None:
+async def _meet(
+    record: Record, provider: Provider, patient: Patient, tell: Tell, stack: AsyncExitStack, meanwhile: Meanwhile | None
+) -> None:
     csn = record.plan.csn
     if record.plan.patient_first:
         await _patient_comes(record, patient, tell, stack)
@@ -112,6 +122,8 @@ async def _meet(record: Record, provider: Provider, patient: Patient, tell: Tell
         await provider.admit()
         tell("provider", "admitted the patient")
     await _seen(record, live, tell, "patient", "connected")
+    if meanwhile is not None:
+        await meanwhile()
     await patient.leave()
     await _seen(record, live, tell, "patient", "left")
     await provider.leave()
