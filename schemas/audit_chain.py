@@ -229,11 +229,11 @@ def verify_chain(rows: Iterable[ChainedRow], heads: Sequence[Head], exported: da
         last = row
     end = last.sequence if last else 0
     if newest_head > end:
-        message = f"rows {end + 1} to {newest_head} are missing at the end: the head of row {newest_head} is anchored"
+        message = f"{_are(end + 1, newest_head)} missing at the end: the head of row {newest_head} is anchored"
         yield Finding(Flaw.END_MISSING, newest_head, message)
     if unproved is not None:
         minutes = int(ANCHORED_WITHIN.total_seconds() // 60)
-        message = f"rows {unproved.sequence} to {end} are below no anchored head after more than {minutes} minutes"
+        message = f"{_are(unproved.sequence, end)} below no anchored head after more than {minutes} minutes"
         yield Finding(Flaw.NOT_ANCHORED, unproved.sequence, message)
 
 
@@ -253,18 +253,22 @@ def _first(row: ChainedRow, anchored: Mapping[int, Sequence[Head]], exported: da
         return
     ends = [h for h in anchored.get(before, ()) if h.row_hash == row.previous_hash]
     if not ends:
-        message = f"rows 1 to {before} are missing at the start, and no anchored head ends there"
+        message = f"{_are(1, before)} missing at the start, and no anchored head ends there"
         yield Finding(Flaw.START_MISSING, before, message)
     elif all(head.issued > exported - timedelta(days=KEPT_DAYS) + CLOCKS_DIFFER for head in ends):
-        message = f"rows up to {before} are missing at the start, though they are younger than six years"
+        message = f"{_are(1, before)} missing at the start, but not for having been kept six years"
         yield Finding(Flaw.START_MISSING, before, message)
 
 
 def _next(last: ChainedRow, row: ChainedRow) -> Iterator[Finding]:
-    missing = row.sequence - last.sequence - 1
-    if missing:
-        which = f"row {last.sequence + 1} is" if missing == 1 else f"rows {last.sequence + 1} to {row.sequence - 1} are"
-        yield Finding(Flaw.ROWS_MISSING, last.sequence + 1, f"{which} missing: row {row.sequence} follows")
+    expected = last.sequence + 1
+    if row.sequence != expected:
+        message = f"{_are(expected, row.sequence - 1)} missing: row {row.sequence} follows"
+        yield Finding(Flaw.ROWS_MISSING, expected, message)
     elif row.previous_hash != last.row_hash:
         message = f"row {row.sequence} does not follow on row {last.sequence} as it is: one of them was changed"
         yield Finding(Flaw.ROW_UNLINKED, row.sequence, message)
+
+
+def _are(first: int, last: int) -> str:
+    return f"row {first} is" if first == last else f"rows {first} to {last} are"

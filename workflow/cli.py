@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from workflow.audit_commands import audit
 from workflow.output import Output
 from workflow.promotion import commands
 
@@ -116,6 +117,7 @@ def demo(
 
 
 commands.register(app)
+app.add_typer(audit, name="audit")
 
 
 def _report(line: str) -> None:
