@@ -7,7 +7,7 @@ anybody else; the EHR reads its public half from our key set), and the secrets t
 import json
 import threading
 import uuid
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
@@ -20,6 +20,7 @@ from emulators import tls
 from emulators.azure.client import is_running, operator_token
 from emulators.azure.errors import SupervisorUnavailable
 from emulators.azure.store import Store
+from runtime.errors import ConnectorError
 from schemas.stack_config import ClientSecretBasic, Organization, PrivateKeyJwt, StackConfig
 from schemas.vocabulary import GeographyName, Stage
 from workflow.errors import WorkflowError
@@ -28,23 +29,29 @@ API = {"api-version": "7.4"}
 EVERY_SECONDS = 0.5
 
 
-@contextmanager
-def seeding(state: Path, stack: StackConfig, written: list[str]) -> Generator[None]:
-    """Seed each vault as soon as it is there while the block runs an update, and all of them at its end.
+Seed = Callable[[GeographyName], list[str]]
+"""Puts into a geography what it needs and has not; answers what it put there."""
 
-    The runtime remembers for some seconds that a credential is absent; so it finds them when it first looks.
+
+@contextmanager
+def seeding(state: Path, stack: StackConfig, written: list[str], others: Sequence[Seed] = ()) -> Generator[None]:
+    """Seed each geography as soon as it is there while the block runs an update, and all of them at its end.
+
+    The runtime remembers for some seconds that a credential is absent; so it finds them when it first looks. `others`
+    put what else must be there early.
     """
+    seeds: list[Seed] = [lambda geography: seed(state, stack, geography), *others]
     ended = threading.Event()
 
     def work() -> None:
-        left = list(stack.geographies)
+        left = [(geography, each) for geography in stack.geographies for each in seeds]
         while left and not ended.wait(EVERY_SECONDS):
-            for geography in left if is_running(state) else []:
+            for geography, each in left if is_running(state) else []:
                 try:
-                    written.extend(seed(state, stack, geography))
-                except (WorkflowError, SupervisorUnavailable, httpx.HTTPError, OSError):
+                    written.extend(each(geography))
+                except (WorkflowError, ConnectorError, SupervisorUnavailable, httpx.HTTPError, OSError):
                     continue  # not there yet; what stays wrong is told at the end
-                left = [g for g in left if g is not geography]
+                left = [pair for pair in left if pair != (geography, each)]
 
     thread = threading.Thread(target=work, name="credentials", daemon=True)
     thread.start()
@@ -54,7 +61,8 @@ def seeding(state: Path, stack: StackConfig, written: list[str]) -> Generator[No
         ended.set()
         thread.join()
     for geography in stack.geographies:
-        written.extend(seed(state, stack, geography))
+        for each in seeds:
+            written.extend(each(geography))
 
 
 def seed(state: Path, stack: StackConfig, geography: GeographyName) -> list[str]:

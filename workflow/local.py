@@ -3,6 +3,7 @@
 Owns `connector up`, `down` and `env`. The engine is in `engine.py`, getting over kills in `recovery.py`.
 """
 
+import asyncio
 import shutil
 import time
 from collections.abc import Callable, Generator
@@ -14,12 +15,14 @@ from emulators.azure import client
 from emulators.azure.errors import SupervisorUnavailable
 from emulators.world import World, load_world
 from schemas.stack_config import StackConfig
-from schemas.vocabulary import Cloud
+from schemas.vocabulary import Cloud, GeographyName
 from workflow import recovery, session
 from workflow.credentials import seeding
 from workflow.engine import Engine, Report, read_checkpoint, resources_of
 from workflow.errors import EngineFailed
 from workflow.project import Project
+from workflow.promotion.lists import begin_lists
+from workflow.workspace import ensure_repository
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -62,14 +65,28 @@ class Local:
             self.seconds[name] = round(self.seconds.get(name, 0.0) + time.monotonic() - began, 2)
 
     def up(self) -> None:
-        """Recover, update, seed the vaults."""
+        """Recover, update, seed the vaults, and begin the lists of revocations."""
         with self.phase("prepare"):
             refresh = recovery.recover(self.engine)
+        ensure_repository(self.project, self.config)
         self.report(f"stack {self.stack}: pulumi up")
-        written: list[str] = []
-        with self.phase("up"), seeding(self.project.state, self.config, written):
+        credentials: list[str] = []
+        lists: list[str] = []
+        with self.phase("up"), seeding(self.project.state, self.config, credentials, [self._begin(lists)]):
             self.engine.up(refresh=refresh)
-        self.report(f"stack {self.stack}: up in {self.seconds['up']:.1f} s, {len(written)} credentials put into vaults")
+        seconds = f"{self.seconds['up']:.1f} s"
+        self.report(f"stack {self.stack}: up in {seconds}, {len(credentials)} credentials put into vaults")
+        for line in lists:
+            self.report(line)
+
+    def _begin(self, told: list[str]) -> Callable[[GeographyName], list[str]]:
+        """Publishes a geography's list of revocations where its channel has none in force: without, no launches."""
+
+        def begin(geography: GeographyName) -> list[str]:
+            told.extend(asyncio.run(begin_lists(self.project, self.config, [geography])))
+            return []
+
+        return begin
 
     def down(self) -> None:
         """Recover, destroy; whatever fails, nothing of this stack is left in the emulated cloud."""

@@ -6,15 +6,17 @@ the channel is what runtimes read each minute; what follows is the record of it 
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from runtime.promotion.revocations import BLOB, CONTAINER
 from schemas.promotion.approvals import revocations_file
 from schemas.promotion.envelope import StatementFile, Verified, verify
 from schemas.promotion.revocation import Held, accept
-from schemas.promotion.statement import Revocations, Revoked, at, payload
+from schemas.promotion.statement import FOLDER, Revocations, Revoked, at, payload
+from schemas.stack_config import StackConfig
 from schemas.vocabulary import GeographyName, StatementType
-from workflow.promotion.operator import Operator
+from workflow.project import Project
+from workflow.promotion.operator import NotReachable, Operator, operating
 
 DAYS = 7
 """How long a list is in force: somebody must renew it, or runtimes alert."""
@@ -82,12 +84,24 @@ async def publish(
     return Published(geography, list_, file, storage is not None)
 
 
-async def begin(
-    operator: Operator, geography: GeographyName, files: Sequence[StatementFile], now: datetime
-) -> Published | None:
-    """Publish what is known, or an empty list where none ever was, unless the channel has one in force."""
-    held, fresh = await newest(operator, geography, files, now)
-    if fresh or operator.storage(geography) is None:
-        return None
-    revoked = held.revocations.revoked if held else ()
-    return await publish(operator, geography, revoked, held.revocations.version + 1 if held else 1, now)
+async def begin_lists(
+    project: Project, stack: StackConfig, geographies: Iterable[GeographyName], now: datetime | None = None
+) -> list[str]:
+    """Where a channel has no list in force, publish the one that is known, or an empty one where none ever was.
+
+    Answers what was published, in words. Raises `NotReachable` where a geography has no channel yet.
+    """
+    moment = (now or datetime.now(UTC)).replace(microsecond=0)
+    files = [StatementFile(p, project.files.read(p)) for p in project.files.below(f"{FOLDER}/revocations")]
+    told: list[str] = []
+    async with operating(project, stack) as operator:
+        for geography in geographies:
+            if operator.storage(geography) is None or operator.vault(geography) is None:
+                raise NotReachable(f"the emulated cloud has no vault or storage account of {geography}, {stack.stage}")
+            held, fresh = await newest(operator, geography, files, moment)
+            if not fresh:
+                revoked = held.revocations.revoked if held else ()
+                version = held.revocations.version + 1 if held else 1
+                made = await publish(operator, geography, revoked, version, moment)
+                told.append(f"{geography}: list of revocations {version}, in force until {made.revocations.expires}")
+    return told
