@@ -65,12 +65,16 @@ class AuditHeads:
                 self._newest = head
         return head
 
+    async def chain_and_anchor(self) -> Head | None:
+        """As of now. Raises like both."""
+        await self.chain()
+        return await self.anchor()
+
     async def finish(self) -> None:
         """What can still be chained and anchored before the process ends."""
         try:
             async with asyncio.timeout(FINISH_SECONDS):
-                await self.chain()
-                await self.anchor()
+                await self.chain_and_anchor()
         except (ConnectorError, TimeoutError) as e:
             log.warning("audit-not-anchored", error=type(e).__name__)
 

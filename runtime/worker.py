@@ -168,7 +168,7 @@ async def run(services: Services) -> None:
                 (REHEARSE_SECONDS, "rehearse", lambda: rehearse(services)),
                 (300.0, "purge", lambda: purge(services)),
                 (1.0, "chain", heads.chain),
-                (60.0, "anchor", heads.anchor),
+                (60.0, "anchor", heads.chain_and_anchor),
             )
         ]
         probe = _Probe(services, queue)

@@ -203,9 +203,7 @@ async def test_more_rows_than_a_batch_are_chained_at_once(here: Clinic, monkeypa
 
 async def chained_and_anchored(here: Clinic, *actions: Action, by: AuditHeads | None = None) -> Head | None:
     await record(here, *actions)
-    anchoring = by or AuditHeads(here.worker)
-    await anchoring.chain()
-    return await anchoring.anchor()
+    return await (by or AuditHeads(here.worker)).chain_and_anchor()
 
 
 async def test_a_head_is_anchored_where_there_are_new_rows(here: Clinic) -> None:
