@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from runtime.logs import log
 from runtime.promotion import revocations, serials, statements
+from runtime.promotion.noticed import record_changes
 from schemas.configuration_document import ConfigurationDocument
 from schemas.promotion.decide import Approved, Decision, Decisions, Known, Refused, Withdrawn, decide
 from schemas.promotion.envelope import StatementFile
@@ -66,6 +67,7 @@ class Standing:
             self.statements = tuple(dict.fromkeys(files))
             decisions, proposals = await asyncio.to_thread(self._decided, services, seen)
             await _remember(services, {**proposals, **decisions}, seen)
+            await record_changes(services, self.decisions, decisions)
             _tell(self.decisions, decisions)
             self.decisions, self.proposals, self._recorded = decisions, proposals, recorded
 

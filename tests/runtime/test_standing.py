@@ -286,12 +286,13 @@ async def test_broken_glass_is_said_each_minute_for_as_long_as_it_is_in_force(pl
     key = private_key(Stage.TEST, AMERICAS, "revocation-signing")
     broken = statement_file(key, glass, digest_of(sample(Stage.TEST), organization, connection))
     files = without(everything(), "lakeside-test/approval").statements
-    async with deciding(place, Stage.TEST, Approvals((*files, broken))) as here:
+    async with deciding(place, Stage.TEST, Approvals((*files, broken)), role="worker") as here:
         for _ in range(2):
             with capture_logs() as logs:
                 await here.refresh()
             assert events(logs, "break-glass") == ["break-glass"]
             assert (await here.serving()).allowed
+            assert here.rows("SELECT count(*) FROM connector.audit WHERE action = 'break-glass-in-force'") == [(1,)]
         here.clock.passes(hours=2)
         with capture_logs() as logs:
             await here.refresh()
@@ -488,6 +489,17 @@ async def test_who_deletes_the_list_from_the_database_changes_nothing_for_who_ho
         here.storage.publish(here.list_of(1))
         await here.refresh()
         assert await here.answer() == ("connection-withdrawn", "revoked")
+
+
+@pytest.mark.parametrize(("role", "changes"), [("worker", ["revoked", "approved"]), ("application", [])])
+async def test_the_worker_records_each_change_of_a_decision_once(place: Place, role: str, changes: list[str]) -> None:
+    async with deciding(place, Stage.TEST, everything(), role=role) as here:
+        await here.refresh()
+        for version, revoked in ((2, ["lakeside-test"]), (3, []), (4, [])):
+            here.storage.publish(here.list_of(version, *revoked))
+            await here.refresh()
+        rows = here.rows("SELECT connection_id, detail FROM connector.audit WHERE action = 'decision-changed'")
+        assert rows == [("lakeside-test", change) for change in changes]
 
 
 async def test_a_newer_list_is_recorded_in_the_audit_once(place: Place) -> None:
