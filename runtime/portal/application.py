@@ -7,6 +7,7 @@ from starlette.applications import Starlette
 from runtime.bootstrap import Services
 from runtime.portal import refusals
 from runtime.portal.catalogue import Catalogue
+from runtime.portal.edits.opening import Editing
 from runtime.portal.rendering import refused
 from runtime.portal.routes import routes
 from runtime.web import Words, create_application
@@ -19,4 +20,5 @@ def create_portal(services: Services) -> Starlette:
     application = create_application(services, all_routes=routes(), words=WORDS)
     application.state.catalogue = Catalogue.of(services.configuration.document)
     application.state.outbox = asyncio.Event()
+    application.state.editing = Editing(services)
     return application

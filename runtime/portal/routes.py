@@ -6,6 +6,7 @@ from starlette.staticfiles import StaticFiles
 import runtime.health
 from runtime.pages.rendering import HERE
 from runtime.portal import decision, pages, proof, records, sign_in
+from runtime.portal.edits import routes as edits
 
 
 def routes() -> list[BaseRoute]:
@@ -16,5 +17,6 @@ def routes() -> list[BaseRoute]:
         *proof.routes(),
         *decision.routes(),
         *records.routes(),
+        *edits.routes(),
         Mount("/static", StaticFiles(directory=HERE / "static"), name="static"),
     ]

@@ -87,8 +87,8 @@ def by_field(problems: Iterable[FieldProblem]) -> dict[str, list[FieldProblem]]:
 def _prefix(organization: Mapping[str, Any], connection_id: str) -> Path:
     connections = organization.get("connections")
     listed = connections if isinstance(connections, list) else []
-    position = next((n for n, c in enumerate(listed) if isinstance(c, dict) and c.get("id", "") == connection_id), -1)
-    return (*_AT, "connections", position)
+    named = [n for n, c in enumerate(listed) if isinstance(c, dict) and c.get("id", "") == connection_id]
+    return (*_AT, "connections", named[-1] if named else -1)  # a new one stands last, behind one of the same id
 
 
 def _at(path: Path, prefix: Path, code: str, expected: str, got: str, severity: Severity) -> list[FieldProblem]:
