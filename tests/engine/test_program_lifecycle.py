@@ -58,6 +58,8 @@ def only(config: dict[str, Any], geography: str) -> None:
     geographies = config["teams-ehr-connector:geographies"]
     for other in set(geographies) - {geography}:
         del geographies[other]
+    promotion = config["teams-ehr-connector:promotion"]
+    promotion["trustedKeys"] = [k for k in promotion["trustedKeys"] if k["geography"] == geography]
     # Lakeside stands in the list, Prairie in a file; the other two are at home elsewhere.
     organizations = config["teams-ehr-connector:organizations"]
     config["teams-ehr-connector:organizations"] = organizations[:2]
@@ -104,8 +106,10 @@ def test_a_policy_violation_stops_an_update_before_the_resource_is_made(stack: T
 def test_a_geography_comes_up_stays_changes_goes_back_and_goes(stack: TestStack) -> None:
     up = stack.pulumi("up", "--yes", "--skip-preview", "--json")
     assert up.returncode == 0, up.stdout[-4000:] + up.stderr[-4000:]
-    host = stack.config.geographies[next(iter(stack.config.geographies))].public_hosts.test
-    assert httpx.get(f"https://{host}/readyz", verify=stack.certificates).status_code == 200
+    (geography,) = stack.config.geographies.values()
+    host = geography.public_hosts.test
+    for answering in (host, geography.portal_host):
+        assert httpx.get(f"https://{answering}/readyz", verify=stack.certificates).status_code == 200
 
     again = stack.pulumi("up", "--yes", "--skip-preview", "--json")
     assert set(changes(again.stdout)) == {"same"}
