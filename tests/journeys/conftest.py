@@ -12,6 +12,7 @@ import pytest
 from playwright.sync_api import Browser, sync_playwright
 
 from emulators.world import World
+from tests.support.accessibility import Accessibility
 from tests.support.browser_journeys import Hospital, browser_on
 
 ORGANIZATION = "prairie"
@@ -35,3 +36,14 @@ def hospital(stack: Any) -> Hospital:
     found = Hospital.of(world, ORGANIZATION, Path(stack.state))
     assert (urlsplit(found.origin).hostname or "").startswith("ehr.")
     return found
+
+
+@pytest.fixture(scope="session")
+def accessibility(request: pytest.FixtureRequest) -> Iterator[Accessibility]:
+    """Counts the pages that axe looked at; the numbers are printed when the session ends."""
+    counted = Accessibility()
+    yield counted
+    reporter = request.config.pluginmanager.get_plugin("terminalreporter")
+    if reporter is not None:
+        reporter.ensure_newline()
+        reporter.write_line(counted.summary)
