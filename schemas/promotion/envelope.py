@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Annotated, Any, cast
+from weakref import WeakKeyDictionary
 
 from pydantic import Field, StringConstraints, ValidationError
 from securesystemslib.dsse import Envelope
@@ -102,16 +103,20 @@ def verify(file: StatementFile, trust: Trust, *, placed: bool = True) -> Verifie
 
 
 def verify_all(files: Iterable[StatementFile], trust: Trust) -> tuple[list[Verified], list[Rejected]]:
-    """Those that count, and those that do not."""
-    verified: list[Verified] = []
-    rejected: list[Rejected] = []
-    for file in files:
-        found = verify(file, trust)
-        if isinstance(found, Verified):
-            verified.append(found)
-        else:
-            rejected.append(found)
+    """Those that count, and those that do not.
+
+    Who decides each minute verifies what is new only: what the last call found of a file with the same trust stands, as
+    neither file nor trust changes, and time is not asked here.
+    """
+    before = _FOUND.get(trust, {})
+    found = {file: before.get(file) or verify(file, trust) for file in dict.fromkeys(files)}
+    _FOUND[trust] = found
+    verified = [f for f in found.values() if isinstance(f, Verified)]
+    rejected = [f for f in found.values() if isinstance(f, Rejected)]
     return verified, rejected
+
+
+_FOUND: WeakKeyDictionary[Trust, dict[StatementFile, Verified | Rejected]] = WeakKeyDictionary()
 
 
 def _verify(file: StatementFile, trust: Trust) -> Verified | Reason:
