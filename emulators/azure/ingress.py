@@ -48,7 +48,7 @@ class Ingress:
                 "PortInUse",
                 f"port {self.port} of 127.0.0.1, the public host {self.name}:{self.port}, is taken ({e.strerror}): "
                 "end the program that listens there, or give this geography another public host in the stack's "
-                "configuration (teams-ehr-connector:geographies, publicHosts)",
+                "configuration (teams-ehr-connector:geographies, publicHosts or portalHost)",
             ) from None
 
     async def stop(self) -> None:

@@ -24,10 +24,10 @@ def until(happened: Callable[[], object], what: str, seconds: float = SECONDS) -
 
 
 def answers(stack: TestStack) -> bool:
-    """Whether every geography is ready."""
+    """Whether every geography is ready, and its portal."""
     try:
         with httpx.Client(verify=stack.certificates, trust_env=False, timeout=5) as http:
-            hosts = [g.public_hosts.test for g in stack.config.geographies.values()]
+            hosts = [h for g in stack.config.geographies.values() for h in (g.public_hosts.test, g.portal_host)]
             return all(http.get(f"https://{host}/readyz").status_code == 200 for host in hosts)
     except (httpx.HTTPError, OSError):
         return False
@@ -43,7 +43,7 @@ def running(tmp_path_factory: pytest.TempPathFactory, pulumi_executable: Path) -
 
 
 @pytest.mark.parametrize("seed", [1, 2])
-@pytest.mark.parametrize("role", ["application", "worker"])
+@pytest.mark.parametrize("role", ["application", "worker", "portal"])
 def test_a_killed_container_comes_back(running: Running, role: str, seed: int) -> None:
     stack = running.stack
     apps = [p for p in stack.named("-m runtime") if p.environ().get("CONNECTOR_ROLE") == role]
