@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from workflow.audit_commands import audit
+from workflow.merge.commands import merge
 from workflow.output import Output
 from workflow.promotion import commands
 
@@ -118,6 +119,7 @@ def demo(
 
 commands.register(app)
 app.add_typer(audit, name="audit")
+app.add_typer(merge, name="merge")
 
 
 def _report(line: str) -> None:

@@ -151,7 +151,8 @@ REVIEWERS = """
 
 
 def _with_people(text: str) -> str:
-    """The sample with reviewers, and with a GitHub account of lakeside's approver."""
+    """The sample with an image by digest, reviewers, and a GitHub account of lakeside's approver."""
+    text = text.replace("image: working-tree", f"image: {IMAGE}", 1)
     text = text.replace("  teams-ehr-connector:promotion:", f"  teams-ehr-connector:promotion:{REVIEWERS}", 1)
     return _after(text, "objectId: 3c3c3c3c-0000-4000-8000-000000000019", "github: pat-approver")
 

@@ -1,0 +1,240 @@
+"""The gate against the emulated GitHub: what it reads there, what it posts, and what the branch's rules make of it."""
+
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from dulwich.refs import Ref
+from dulwich.repo import Repo
+from hypothesis import given
+from hypothesis import strategies as st
+
+from emulators.github.site import Rules
+from tests.support.github_site import FULL_NAME, Api, GitHub
+from tests.support.pull_requests import CONNECTION, Scene, accepted_scene
+from tests.support.samples import ROOT
+from tests.support.statements import NOW
+from workflow.merge import report as reports
+from workflow.merge.fetching import FetchFailed
+from workflow.merge.github import GitHubFailed
+from workflow.merge.markdown import block, code, plain
+from workflow.merge.run import ReportInvalid, Run, post_report
+from workflow.project import Project
+
+
+@dataclass
+class World:
+    """The accepted pull request at GitHub: opened by robin, approved by quinn and by the approver."""
+
+    github: GitHub
+    people: dict[str, Api]
+    gate: Api
+    other: Api
+    reading: str
+    run: Run
+    report: Path
+
+    def check(self) -> tuple[bool, list[str]]:
+        said: list[str] = []
+        return self.run.check(1, preview=False, report=self.report, say=said.append), said
+
+    def post(self) -> list[str]:
+        said: list[str] = []
+        post_report(self.github.client, FULL_NAME, _token(self.gate), self.report, said.append)
+        return said
+
+    def approve(self) -> None:
+        for login in ("quinn", "pat-approver"):
+            self.people[login].made("POST", "pulls/1/reviews", {"event": "APPROVE"})
+
+    @property
+    def found(self) -> dict[str, Any]:
+        return json.loads(self.report.read_text())
+
+    def runs(self) -> dict[str, dict[str, Any]]:
+        sha = self.github.head("promote")
+        found = self.people["robin"].made("GET", f"commits/{sha}/check-runs")["check_runs"]
+        return {run["name"]: run for run in found}
+
+
+def _token(api: Api) -> str:
+    return api.authorization.partition(" ")[2]
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    return opened(tmp_path, accepted_scene())
+
+
+def opened(folder: Path, scene: Scene) -> World:
+    github = GitHub(folder / "repository.git", NOW.timestamp())
+    base = github.push("main", scene.base)
+    gone = {path: None for path in scene.base if path not in scene.head}
+    github.push("promote", {**{p: c for p, c in scene.head.items() if scene.base.get(p) != c}, **gone})
+    people = {login: github.add_person(login) for login in ("robin", "quinn", "pat-approver")}
+    gate = github.add_app("gate", {"checks": "write", "pull_requests": "read", "contents": "read"})
+    other = github.add_app("other", {"checks": "write", "pull_requests": "write", "statuses": "write"})
+    github.repository.rules["main"] = Rules(required_status_checks=(("connector/gate", gate.app.id),))
+    people["robin"].made("POST", "pulls", {"title": "Promote", "head": "promote", "base": "main"})
+    checkout = folder / "checkout"
+    for name in ("schemas", "runtime", "requirements"):
+        (checkout / name).parent.mkdir(exist_ok=True)
+        (checkout / name).symlink_to(ROOT / name)
+    repo = Repo.init(str(checkout))
+    repo.refs[Ref(b"refs/heads/main")] = github.git.refs[Ref(b"refs/heads/main")]
+    repo.refs.set_symbolic_ref(Ref(b"HEAD"), Ref(b"refs/heads/main"))
+    assert repo.head().decode() == base
+    api = github.as_installation(gate)
+    reading = _token(github.as_installation(gate, permissions={"pull_requests": "read", "contents": "read"}))
+    project = Project(checkout, checkout / ".local")
+    run = Run(
+        project,
+        github.client,
+        FULL_NAME,
+        reading,
+        gate.app.id,
+        ["local-prod"],
+        str(github.folder),
+        lambda: NOW,
+    )
+    return World(github, people, api, github.as_installation(other), reading, run, folder / "report.json")
+
+
+def test_an_accepted_pull_request_is_checked_posted_and_merged(world: World) -> None:
+    world.approve()
+    passes, said = world.check()
+    assert passes, said
+    assert said[0] == f"{CONNECTION} (lakeside, stack local-prod): approved"
+    assert world.post() == ["connector/gate: success", f"approval/{CONNECTION}: success"]
+    base = world.github.head()
+    assert {run["external_id"] for run in world.runs().values()} == {base}
+    world.people["quinn"].made("PUT", "pulls/1/merge", {})
+    assert world.github.head() != base
+
+
+def test_until_the_gate_has_posted_nothing_is_merged(world: World) -> None:
+    world.approve()
+    world.check()
+    assert world.people["quinn"].refused("PUT", "pulls/1/merge", {})[0] == 405
+
+
+def test_what_others_say_of_the_gates_check_counts_for_nothing(world: World) -> None:
+    """A check of its name by another app, a status, comments."""
+    world.approve()
+    head = world.github.head("promote")
+    world.other.made("POST", "check-runs", {"name": "connector/gate", "head_sha": head, "conclusion": "success"})
+    world.other.made("POST", f"statuses/{head}", {"state": "success", "context": "connector/gate"})
+    world.other.made("POST", "issues/1/comments", {"body": "connector/gate: success, approved"})
+    assert world.people["quinn"].refused("PUT", "pulls/1/merge", {})[0] == 405
+
+
+def test_a_comment_is_no_review(world: World) -> None:
+    world.people["pat-approver"].made("POST", "pulls/1/reviews", {"event": "APPROVE"})
+    world.people["quinn"].made("POST", "issues/1/comments", {"body": "APPROVED"})
+    world.other.made("POST", "pulls/1/reviews", {"event": "APPROVE"})
+    assert world.check()[0] is False
+    assert [f["code"] for f in world.found["findings"]] == ["review-missing"]
+
+
+def test_a_push_after_the_check_makes_it_anothers(world: World) -> None:
+    world.approve()
+    world.check()
+    world.post()
+    world.github.push("promote", {"docs/note.md": b"more\n"})
+    assert world.people["quinn"].refused("PUT", "pulls/1/merge", {})[0] == 405
+    assert world.check()[0] is False
+    assert {f["code"] for f in world.found["findings"]} == {"review-stale", "approver-review-missing"}
+
+
+def test_a_base_that_moved_is_checked_again(world: World) -> None:
+    world.approve()
+    world.github.push("main", {"docs/note.md": b"more\n"})
+    assert world.check()[0] is False
+    assert [f["code"] for f in world.found["findings"]] == ["base-moved"]
+
+
+def test_a_refusal_fails_both_checks(tmp_path: Path) -> None:
+    scene = accepted_scene().text("Pulumi.local-prod.yaml", ('provider: "5101"', 'provider: "6101"'))
+    world = opened(tmp_path, scene)
+    world.approve()
+    assert world.check()[0] is False
+    assert world.post() == ["connector/gate: failure", f"approval/{CONNECTION}: failure"]
+    assert "not&#45;approved" in world.runs()["connector/gate"]["output"]["summary"]
+    assert "configuration&#45;changed" in world.runs()[f"approval/{CONNECTION}"]["output"]["summary"]
+
+
+def test_what_somebody_chose_is_harmless_in_checks_and_logs(tmp_path: Path) -> None:
+    evil = "docs/\x1b[2J\u202e[x](https:evil) @org|`x`<img src=x>.md"
+    world = opened(tmp_path, accepted_scene().edit({evil: b"x"}))
+    world.approve()
+    passes, said = world.check()
+    assert passes is False
+    assert not [line for line in said if re.search(r"[\x00-\x1f\u202e]", line)]
+    world.post()
+    summary = world.runs()["connector/gate"]["output"]["summary"]
+    assert "\x1b" not in summary
+    assert not re.search(r"@org|<img|\]\(|`", summary)
+    assert "path&#45;unclear" in summary
+
+
+def test_without_access_nothing_is_said(world: World) -> None:
+    run = replace(world.run, token="ghs_none")
+    with pytest.raises(GitHubFailed, match="401"):
+        run.check(1, preview=False, report=world.report, say=print)
+    assert not world.report.exists()
+
+
+def test_a_repository_without_the_objects_is_told(world: World, tmp_path: Path) -> None:
+    Repo.init_bare(str(tmp_path / "empty.git"), mkdir=True)
+    with pytest.raises(FetchFailed):
+        replace(world.run, remote=str(tmp_path / "empty.git")).check(1, preview=False, report=None, say=print)
+
+
+def test_a_token_that_reads_cannot_post(world: World) -> None:
+    world.approve()
+    world.check()
+    with pytest.raises(GitHubFailed, match="403"):
+        post_report(world.github.client, FULL_NAME, world.reading, world.report, print)
+
+
+@pytest.mark.parametrize("content", ["", "{}", "[]", '{"head": 1}'])
+def test_a_report_that_is_none_is_not_posted(world: World, content: str) -> None:
+    world.report.write_text(content)
+    with pytest.raises(ReportInvalid):
+        world.post()
+
+
+def test_the_pull_request_of_a_commit_is_found(world: World) -> None:
+    from workflow.merge.github import GitHub as Adapter
+
+    adapter = Adapter(world.github.client, FULL_NAME, world.reading)
+    assert adapter.open_pulls_of(world.github.head("promote")) == [1]
+    assert adapter.open_pulls_of(world.github.head()) == []
+
+
+SHOWN: list[Callable[[str], str]] = [code, lambda text: block(text, 1000)]
+
+
+@given(st.text(max_size=300), st.sampled_from(SHOWN))
+def test_a_value_in_markdown_is_letters_digits_and_entities(text: str, shown: Callable[[str], str]) -> None:
+    inside = re.sub(r"</?(?:code|pre)>", "", shown(text))
+    assert all(c.isalnum() or c in " &#;\n" for c in inside)
+    assert not re.search(r"&(?!#[0-9]+;)", inside)
+    assert shown(text).count("<") == 2
+
+
+@given(st.text(max_size=300))
+def test_a_value_in_a_log_is_one_line_without_control_characters(text: str) -> None:
+    assert plain(text).isprintable()
+
+
+def test_a_summary_is_no_longer_than_github_takes(world: World) -> None:
+    world.approve()
+    world.check()
+    found = world.found
+    found["findings"] = [{"code": "mixed", "where": "x" * 5000, "expected": "<" * 5000, "got": "y"}] * 500
+    assert all(len(run.summary) <= 65535 for run in reports.check_runs(found))
