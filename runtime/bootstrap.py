@@ -110,7 +110,7 @@ def anchors(cloud: Cloud) -> TrustAnchors:
     try:
         return read_anchors(file.read_bytes())
     except (OSError, AnchorsInvalid) as e:
-        raise StartRefused(str(e), "Use an image that was built by `make image`.") from None
+        raise StartRefused(f"the trust anchors of {cloud}: {e}", "The image is incomplete: build it anew.") from None
 
 
 @asynccontextmanager

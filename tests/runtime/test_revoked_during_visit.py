@@ -16,6 +16,7 @@ from runtime.serving import may_serve
 from runtime.visit import streams
 from runtime.visit.watch import Watch
 from runtime.writeback.delivery import deliver
+from schemas.promotion.approvals import Approvals
 from schemas.promotion.envelope import StatementFile
 from schemas.promotion.statement import Revoked, at
 from schemas.vocabulary import ClientRole, GeographyName, Stage
@@ -94,6 +95,17 @@ async def test_a_visit_under_way_goes_on_to_its_end_and_is_written_back(here: Cl
     assert [t["ConnectionStatus"] for t in here.remotes.told] == ["Connected"] * 2 + ["Disconnected"] * 2
     assert {state for (state,) in here.rows("SELECT state FROM write_back")} == {"delivered"}
     assert here.rows("SELECT state FROM visit") == [("ended",)]
+
+
+@pytest.mark.parametrize("party", ["provider", "patient"])
+async def test_a_launch_of_a_connection_that_nobody_approved_is_refused_in_plain_words(
+    place: Place, party: str
+) -> None:
+    async with running_connector(place, approvals=Approvals()) as connector:
+        response = await connector.start(connector.browser(), party)
+        assert (response.status_code, code_of(response)) == (403, "connection-not-approved")
+        assert "not open yet" in response.text
+        assert connector.ehr.requests == []
 
 
 @pytest.mark.parametrize("party", ["provider", "patient"])

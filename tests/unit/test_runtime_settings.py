@@ -1,9 +1,11 @@
 """What a process refuses to start with, each on its own."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from runtime.bootstrap import anchors
 from runtime.configuration import checked
 from runtime.errors import StartRefused
 from runtime.settings import Settings
@@ -109,6 +111,31 @@ def test_an_unknown_variable_of_ours_is_refused(name: str) -> None:
     environment = {**Handover.model_validate(AZURE).environment(), **PLATFORM, f"CONNECTOR_{name}": "1"}
     with pytest.raises(StartRefused, match=f"CONNECTOR_{name}"):
         Settings.from_environment(environment)
+
+
+# --- trust anchors ------------------------------------------------------------------------------------------------
+
+
+def test_azure_knows_none_of_the_emulated_clouds_keys() -> None:
+    emulated = {key.key_id for key in anchors(Cloud.EMULATED).keys}
+    assert emulated
+    assert not emulated & {key.key_id for key in anchors(Cloud.AZURE).keys}
+
+
+@pytest.mark.parametrize("content", [None, b"", b"{}", b'{"version": 1, "keys": [], "more": 1}'])
+def test_an_image_whose_anchors_cannot_be_read_does_not_start(
+    content: bytes | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "anchors").mkdir()
+    if content is not None:
+        (tmp_path / "anchors" / "azure.json").write_bytes(content)
+
+    def files(_: str) -> Path:
+        return tmp_path
+
+    monkeypatch.setattr("runtime.bootstrap.files", files)
+    with pytest.raises(StartRefused, match="trust anchors"):
+        anchors(Cloud.AZURE)
 
 
 # --- the configuration document -----------------------------------------------------------------------------------
