@@ -50,11 +50,11 @@ def check_organization(
         got = misfit.got or ("a value that is not shown" if fit.is_secret(misfit.path) else fit.got(data, misfit.path))
         found += _at(misfit.path, prefix, misfit.code, misfit.expected, got, Severity.ERROR)
     salvaged = fit.salvage_stack(data, broken)
-    mine = {organization.get("id")}
-    among = (*salvaged.organizations, *(o for o in others if o.id not in mine))
+    among = (*others, *salvaged.organizations)  # this one last: of two, the later is told
     for v in rules.violations(salvaged.model_copy(update={"organizations": among})):
-        if not any(v.path[: len(b)] == b or b[: len(v.path)] == v.path for b in broken):
-            found += _at(v.path, prefix, v.code, v.expected, v.got, v.severity)
+        path = (*_AT, *v.path[2:]) if v.path[:2] == ("organizations", len(others)) else ()
+        if path and not any(path[: len(b)] == b or b[: len(path)] == path for b in broken):
+            found += _at(path, prefix, v.code, v.expected, v.got, v.severity)
     return list(dict.fromkeys(found))
 
 

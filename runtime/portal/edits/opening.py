@@ -1,5 +1,6 @@
 """What the edit's pages work on: the repository and the probe of this process, and the organisation at a commit."""
 
+import hmac
 from dataclasses import dataclass
 from typing import cast
 
@@ -15,6 +16,7 @@ from runtime.portal.edits.fields import Choice, people
 from runtime.portal.edits.source import Source, find_source
 from runtime.portal.probe import Probe
 from runtime.portal.repository import Repository, RepositoryRefused, RepositoryUnavailable, open_repository
+from runtime.portal.sessions import PortalSession
 from schemas.stack_config import EhrConnection, Organization
 
 _CONNECTION: TypeAdapter[EhrConnection] = TypeAdapter(EhrConnection)
@@ -51,6 +53,10 @@ class Opened:
     organization: Organization
     editing: Editing
     source: Source
+
+    @property
+    def base(self) -> str:
+        return base_value(self.visitor.session, self.organization.id, self.source.revision)
 
     @property
     def choices(self) -> list[Choice]:
@@ -90,6 +96,23 @@ async def opened(request: Request, visitor: Visitor, revision: str | None = None
     ):
         return refusals.EDIT_NOT_THERE.because("tenant-or-geography-differs")
     return Opened(visitor, organization, editing, source)
+
+
+def base_value(session: PortalSession, organization_id: str, revision: str) -> str:
+    """A commit as a form carries it: nobody edits on top of another one than this portal offered."""
+    return f"{revision}.{_base_mac(session, organization_id, revision)}"
+
+
+def base_of(session: PortalSession, organization_id: str, value: str) -> str | None:
+    """The commit of a form of ours."""
+    revision, _, mac = value.partition(".")
+    expected = _base_mac(session, organization_id, revision)
+    return revision if hmac.compare_digest(mac.encode(), expected.encode()) else None
+
+
+def _base_mac(session: PortalSession, organization_id: str, revision: str) -> str:
+    message = f"portal-edit-base/1:{organization_id}:{revision}".encode()
+    return hmac.digest(session.form_key, message, "sha256").hex()
 
 
 def editing_of(request: Request) -> Editing:

@@ -24,7 +24,7 @@ from runtime.portal.access import Visitor, for_signed_in, organization_of
 from runtime.portal.edits.checking import FieldProblem, by_field, check_organization, check_stack, errors
 from runtime.portal.edits.editing import Edit, Edited, Verb, diff, edited
 from runtime.portal.edits.fields import NEW_PERSON, Fields, blank, connection_of, copied, fields_of
-from runtime.portal.edits.opening import Opened, editing_of, opened, repository_refusal
+from runtime.portal.edits.opening import Opened, base_of, base_value, editing_of, opened, repository_refusal
 from runtime.portal.edits.proposing import propose as proposed
 from runtime.portal.edits.source import every_text
 from runtime.portal.forms import checked_form, form_token
@@ -203,7 +203,10 @@ async def _posted(request: Request, visitor: Visitor, *, once: bool = False) -> 
     fields = await checked_form(request, visitor.session, purpose, once=once)
     if isinstance(fields, Refusal):
         return fields
-    found = await opened(request, visitor, fields.get("base") or None)
+    base = base_of(visitor.session, organization.id, fields.get("base", ""))
+    if base is None:
+        return refusals.FORM_INVALID
+    found = await opened(request, visitor, base)
     return found if isinstance(found, Refusal) else (found, fields)
 
 
@@ -284,7 +287,8 @@ async def _shown(found: Opened, made: Edited, fields: Fields) -> Response | Refu
         withdrawn=[made.edit.connection_id] if made.edit.verb is Verb.EDIT else [],
         standing_for=standing_for,
         carried=carried,
-        base=found.source.revision,
+        base=found.base,
+        revision=found.source.revision,
         shown=made.digest(found.source.revision),
         token=form_token(found.visitor.session, f"propose:{found.organization.id}"),
         back_token=form_token(found.visitor.session, f"edit:{found.organization.id}"),
@@ -326,7 +330,7 @@ def _form(
         choices=found.choices,
         unlisted=approver if listed and listed not in known else None,
         new_person=NEW_PERSON,
-        base=found.source.revision,
+        base=found.base,
         token=form_token(found.visitor.session, f"edit:{found.organization.id}"),
     )
 
@@ -339,7 +343,7 @@ def _conflict(found: Opened, fields: Fields, conflict: Conflict) -> Response:
         status=409,
         organization=found.organization,
         moved=conflict.moved,
-        base=conflict.head,
+        base=base_value(found.visitor.session, found.organization.id, conflict.head),
         carried=carried,
         token=form_token(found.visitor.session, f"edit:{found.organization.id}"),
     )
