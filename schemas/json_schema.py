@@ -17,6 +17,9 @@ from pydantic import BaseModel, TypeAdapter
 
 from schemas.configuration_document import ConfigurationDocument
 from schemas.handover import Handover
+from schemas.promotion.promoted import Promoted
+from schemas.promotion.statement import Approval, AuditHead, BreakGlass, Rehearsal, Revocations
+from schemas.promotion.trust import TrustAnchors
 from schemas.scalars import FilePath
 from schemas.stack_config import PROJECT, Organization, StackConfig
 
@@ -43,6 +46,15 @@ def generated_files() -> dict[str, str]:
         "organization.schema.json": model_schema(Organization),
         "configuration-document.schema.json": model_schema(ConfigurationDocument),
         "handover.schema.json": model_schema(Handover),
+        # predicates of statements, by type (docs/statements.md)
+        "approval.schema.json": model_schema(Approval),
+        "rehearsal.schema.json": model_schema(Rehearsal),
+        "revocations.schema.json": model_schema(Revocations),
+        "break-glass.schema.json": model_schema(BreakGlass),
+        "audit-head.schema.json": model_schema(AuditHead),
+        # the other files of promotion
+        "promoted.schema.json": model_schema(Promoted),
+        "trust-anchors.schema.json": model_schema(TrustAnchors),
     }
     return {name: json.dumps(schema, indent=2, ensure_ascii=False) + "\n" for name, schema in schemas.items()}
 
