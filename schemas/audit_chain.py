@@ -142,6 +142,7 @@ class Flaw(StrEnum):
     START_MISSING = "start-missing"
     END_MISSING = "end-missing"
     CHAIN_REWRITTEN = "chain-rewritten"
+    NOT_CHAINED = "not-chained"
     NOT_ANCHORED = "not-anchored"
     HEAD_NOT_TRUSTED = "head-not-trusted"
     HEAD_ELSEWHERE = "head-elsewhere"
@@ -202,11 +203,14 @@ def _sequence_in(name: str) -> int:
 # --- the whole chain ----------------------------------------------------------------------------------------------
 
 
-def verify_chain(rows: Iterable[ChainedRow], heads: Sequence[Head], exported: datetime) -> Iterator[Finding]:
+def verify_chain(
+    rows: Iterable[ChainedRow], heads: Sequence[Head], exported: datetime, unchained: int = 0
+) -> Iterator[Finding]:
     """Everything wrong with the rows, in the order in which they were exported at that time.
 
     Each row is compared with its own hash, with the row before it, and with every head of its sequence. A chain that
     begins later than with row 1 must begin behind a head old enough for the rows before it to have been purged.
+    `unchained` are rows that should have come into the chain and did not (`ANCHORED_WITHIN`).
     """
     anchored: dict[int, list[Head]] = {}
     for head in heads:
@@ -231,8 +235,11 @@ def verify_chain(rows: Iterable[ChainedRow], heads: Sequence[Head], exported: da
     if newest_head > end:
         message = f"{_are(end + 1, newest_head)} missing at the end: the head of row {newest_head} is anchored"
         yield Finding(Flaw.END_MISSING, newest_head, message)
+    minutes = int(ANCHORED_WITHIN.total_seconds() // 60)
+    if unchained:
+        message = f"after row {end}, {unchained} rows are not in the chain after more than {minutes} minutes"
+        yield Finding(Flaw.NOT_CHAINED, end, message)
     if unproved is not None:
-        minutes = int(ANCHORED_WITHIN.total_seconds() // 60)
         message = f"{_are(unproved.sequence, end)} below no anchored head after more than {minutes} minutes"
         yield Finding(Flaw.NOT_ANCHORED, unproved.sequence, message)
 

@@ -40,8 +40,11 @@ class AnchoredHead(ConfigModel):
 
 
 class End(ConfigModel):
+    """How many rows and heads there were, and how many rows that should be in the chain and are not."""
+
     rows: Annotated[int, Field(ge=0)]
     heads: Annotated[int, Field(ge=0)]
+    unchained: Annotated[int, Field(ge=0)]
 
 
 class _Line(ConfigModel):
@@ -56,6 +59,7 @@ class Export:
     about: About
     heads: tuple[StatementFile, ...]
     rows: tuple[ChainedRow, ...]
+    unchained: int = 0
 
 
 class ExportInvalid(Exception):
@@ -66,7 +70,9 @@ def about(geography: GeographyName, stage: Stage, now: datetime) -> About:
     return About(geography=geography, stage=stage, exported=at(now))
 
 
-def write_lines(about: About, heads: Sequence[StatementFile], rows: Iterable[ChainedRow]) -> Iterator[bytes]:
+def write_lines(
+    about: About, heads: Sequence[StatementFile], rows: Iterable[ChainedRow], unchained: int = 0
+) -> Iterator[bytes]:
     """The file, line by line. Raises `UnicodeDecodeError` where a head is not text."""
     yield _line(_Line(audit=about))
     for head in heads:
@@ -75,7 +81,7 @@ def write_lines(about: About, heads: Sequence[StatementFile], rows: Iterable[Cha
     for row in rows:
         yield _line(_Line(row=row))
         count += 1
-    yield _line(_Line(end=End(rows=count, heads=len(heads))))
+    yield _line(_Line(end=End(rows=count, heads=len(heads), unchained=unchained)))
 
 
 def read_lines(lines: Iterable[bytes]) -> Export:
@@ -101,7 +107,7 @@ def read_lines(lines: Iterable[bytes]) -> Export:
     if (len(rows), len(heads)) != (found[-1].end.rows, found[-1].end.heads):
         got = f"{len(rows)} rows and {len(heads)} heads"
         raise ExportInvalid(f"expected {found[-1].end.rows} rows and {found[-1].end.heads} heads, got {got}")
-    return Export(found[0].audit, heads, rows)
+    return Export(found[0].audit, heads, rows, found[-1].end.unchained)
 
 
 def _line(line: _Line) -> bytes:

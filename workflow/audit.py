@@ -57,7 +57,7 @@ def export(project: Project, stack: StackConfig, geography: GeographyName, file:
     live = _read_live(project, stack, geography)
     lines = 0
     with _written(file) as out, auditing(project, stack, geography, live.token) as rows:
-        for line in write_lines(live.about, live.heads, rows):
+        for line in write_lines(live.about, live.heads, rows.chained, rows.unchained):
             out.write(line)
             lines += 1
     return lines - 2 - len(live.heads), len(live.heads)
@@ -74,14 +74,14 @@ def verify_file(project: Project, stack: StackConfig, file: Path, console: Conso
         raise NoExport(f"{file.name} is of {read.about.geography}, {read.about.stage}, which this stack is not")
     if read.about.time > datetime.now(UTC) + CLOCK:
         raise NoExport(f"{file.name} says that it was exported in the future")
-    return _verify(project, stack, read.about, read.heads, read.rows, console)
+    return _verify(project, stack, read.about, read.heads, read.rows, read.unchained, console)
 
 
 def verify_live(project: Project, stack: StackConfig, geography: GeographyName, console: Console) -> bool:
     """Whether the live chain has no flaw; everything that is wrong is printed."""
     live = _read_live(project, stack, geography)
     with auditing(project, stack, geography, live.token) as rows:
-        return _verify(project, stack, live.about, live.heads, rows, console)
+        return _verify(project, stack, live.about, live.heads, rows.chained, rows.unchained, console)
 
 
 def trust_of(project: Project, stack: StackConfig) -> Trust:
@@ -95,11 +95,12 @@ def _verify(
     about: About,
     files: Sequence[StatementFile],
     rows: Iterable[ChainedRow],
+    unchained: int,
     console: Console,
 ) -> bool:
     heads, findings = read_heads(files, trust_of(project, stack), about.geography, about.stage)
     seen = _Seen(rows)
-    findings += verify_chain(seen, heads, about.time)
+    findings += verify_chain(seen, heads, about.time, unchained)
     for finding in findings[:SHOWN]:
         _say(console, str(finding), "red")
     if len(findings) > SHOWN:

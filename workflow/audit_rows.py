@@ -8,6 +8,7 @@ ID for authentication"), from where the private network is reached.
 
 from collections.abc import Generator
 from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, cast
 
@@ -16,7 +17,7 @@ import psycopg
 from pydantic import ValidationError
 
 from emulators.azure.store import Store
-from schemas.audit_chain import ChainedRow, row_time
+from schemas.audit_chain import ANCHORED_WITHIN, ChainedRow, row_time
 from schemas.handover import AUDITOR_DATABASE_ROLE
 from schemas.stack_config import StackConfig
 from schemas.vocabulary import Cloud, GeographyName
@@ -25,6 +26,7 @@ from workflow.project import Project
 
 _ROWS = """SELECT sequence, id, at, action, organization_id, connection_id, actor, visit_key, detail, previous_hash,
     row_hash FROM connector.audit WHERE sequence IS NOT NULL ORDER BY sequence"""
+_UNCHAINED = "SELECT count(*) FROM connector.audit WHERE sequence IS NULL AND at < now() - %s"
 _COLUMNS = tuple(ChainedRow.model_fields)
 DATABASE = "connector"
 AT_ONCE = 2000
@@ -39,10 +41,16 @@ class AuditUnreadable(WorkflowError):
         self.advice = advice
 
 
+@dataclass(frozen=True)
+class LiveRows:
+    """The chain's rows, and how many rows should have come into it and did not."""
+
+    chained: Generator[ChainedRow]
+    unchained: int
+
+
 @contextmanager
-def auditing(
-    project: Project, stack: StackConfig, geography: GeographyName, token: str
-) -> Generator[Generator[ChainedRow]]:
+def auditing(project: Project, stack: StackConfig, geography: GeographyName, token: str) -> Generator[LiveRows]:
     """The rows of the live chain. `token` is the auditor's, for the database. Raises `AuditUnreadable`."""
     place = _place(project, stack, geography)
     try:
@@ -50,7 +58,7 @@ def auditing(
             **place, user=AUDITOR_DATABASE_ROLE, password=token, dbname=DATABASE, connect_timeout=CONNECT_SECONDS
         )
         with closing(connection), closing(chained_rows(connection)) as rows:
-            yield rows
+            yield LiveRows(rows, unchained_rows(connection))
     except psycopg.Error as e:
         raise AuditUnreadable(
             f"the audit rows could not be read: {type(e).__name__}",
@@ -73,6 +81,13 @@ def chained_rows(connection: psycopg.Connection[Any]) -> Generator[ChainedRow]:
                 ) from None
             yield row
             last = row.sequence
+
+
+def unchained_rows(connection: psycopg.Connection[Any]) -> int:
+    """How many rows are late for the chain. Raises `psycopg.Error`."""
+    with connection.transaction():
+        row = connection.execute(_UNCHAINED, (ANCHORED_WITHIN,)).fetchone()
+    return int(row[0]) if row else 0
 
 
 def _place(project: Project, stack: StackConfig, geography: GeographyName) -> dict[str, Any]:

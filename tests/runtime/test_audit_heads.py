@@ -25,7 +25,7 @@ from tests.support.audit_chains import chained, contents_of
 from tests.support.ehr_emulator import free_port
 from tests.support.postgres import APPLICATION, PASSWORD, PORTAL, WORKER, PostgresServer
 from tests.support.visits import Clinic, clinic
-from workflow.audit_rows import chained_rows
+from workflow.audit_rows import chained_rows, unchained_rows
 
 pytestmark = pytest.mark.anyio
 
@@ -189,6 +189,15 @@ async def test_a_writer_does_not_wait_for_another_nor_for_the_chain(here: Clinic
     assert [(r.sequence, r.detail) for r in rows(here)] == [(1, "quick"), (2, "slow")]
     assert rows(here)[0].id > rows(here)[1].id, "what is committed later stands later"
     assert verified(here) == []
+
+
+async def test_a_row_that_is_late_for_the_chain_is_counted(here: Clinic) -> None:
+    await record(here, Action.LAUNCHED, Action.LINKED)
+    here.execute("UPDATE audit SET at = now() - interval '16 minutes' WHERE action = 'linked'")
+    with here.server.administrator(here.database) as connection:
+        assert unchained_rows(connection) == 1
+        await AuditHeads(here.worker).chain()
+        assert unchained_rows(connection) == 0
 
 
 async def test_more_rows_than_a_batch_are_chained_at_once(here: Clinic, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -249,6 +249,14 @@ def test_young_rows_below_no_head_yet_are_no_flaw_and_old_ones_are() -> None:
     assert flaws(rows, heads_of(rows, 2)) == {Flaw.NOT_ANCHORED: 3}
 
 
+def test_rows_that_never_came_into_the_chain_are_told() -> None:
+    rows = chained(some_contents(2))
+    findings = list(verify_chain(rows, heads_of(rows, 2), EXPORTED, 3))
+    assert [str(f) for f in findings] == [
+        "after row 2, 3 rows are not in the chain after more than 15 minutes [not-chained]"
+    ]
+
+
 # --- heads ------------------------------------------------------------------------------------------------------
 
 
@@ -302,11 +310,11 @@ def test_a_head_changed_by_one_byte_does_not_count() -> None:
 # --- the file ---------------------------------------------------------------------------------------------------
 
 
-@given(_chains)
-def test_an_export_reads_as_it_was_written(rows: list[ChainedRow]) -> None:
+@given(_chains, st.integers(0, 9))
+def test_an_export_reads_as_it_was_written(rows: list[ChainedRow], late: int) -> None:
     files = head_files(rows, len(rows))
     start = about(AMERICAS, TEST, NOW)
-    assert read_lines(write_lines(start, files, rows)) == Export(start, tuple(files), tuple(rows))
+    assert read_lines(write_lines(start, files, rows, late)) == Export(start, tuple(files), tuple(rows), late)
 
 
 def _lines() -> list[bytes]:
@@ -324,7 +332,15 @@ def test_a_file_without_one_of_its_lines_is_refused(removed: int) -> None:
 
 @pytest.mark.parametrize(
     "line",
-    [b"", b"{}\n", b"[]\n", b'{"row":null}\n', b'{"row":{}}\n', b"\xff\n", b'{"end":{"heads":1,"rows":3}}\n'],
+    [
+        b"",
+        b"{}\n",
+        b"[]\n",
+        b'{"row":null}\n',
+        b'{"row":{}}\n',
+        b"\xff\n",
+        b'{"end":{"heads":1,"rows":3,"unchained":0}}\n',
+    ],
 )
 def test_a_line_that_is_none_of_an_export_is_refused(line: bytes) -> None:
     lines = _lines()

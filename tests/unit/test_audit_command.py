@@ -34,6 +34,7 @@ def change(file: Path, how: Callable[[Lines], Lines]) -> None:
     """Edit the lines; the count at the end is made right, as whoever forges a file would."""
     *lines, _ = how([json.loads(line) for line in file.read_text().splitlines()])
     end = {"rows": sum("row" in x for x in lines), "heads": sum("head" in x for x in lines)}
+    end["unchained"] = 0
     file.write_text("".join(json.dumps(line) + "\n" for line in [*lines, {"end": end}]))
 
 

@@ -20,7 +20,7 @@ from emulators.azure.deployer import DEPLOYER_OBJECT_ID
 from emulators.azure.differences import refreshed
 from emulators.azure.errors import AzureError
 from emulators.azure.operations import ResourceManager
-from emulators.azure.tokens import STORAGE, VAULT
+from emulators.azure.tokens import DATABASE, STORAGE, VAULT
 from emulators.azure.vault_data import VaultData
 from emulators.world import load_world
 
@@ -273,6 +273,23 @@ def test_the_groups_that_the_samples_name_have_whoever_deploys_as_a_member() -> 
 
 
 # --- whom data planes let in --------------------------------------------------------------------------------------
+
+
+def test_a_database_token_lets_the_deployer_in_by_the_name_of_each_of_its_groups(tmp_path: Path) -> None:
+    given: dict[str, str] = {}
+
+    async def grant(object_id: str, token: str, expires: int) -> None:
+        given[object_id] = token
+
+    async def let_in() -> str:
+        groups = {"auditors": frozenset({DEPLOYER_OBJECT_ID}), "others": frozenset({"somebody"})}
+        planes = DataPlanes(tmp_path, TENANT, grant, groups)
+        token = planes.operator_token(DATABASE)
+        await planes.let_into_databases(token)
+        return token.text
+
+    token = asyncio.run(let_in())
+    assert given == {DEPLOYER_OBJECT_ID: token, "auditors": token}
 
 
 class Wire:
