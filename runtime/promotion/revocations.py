@@ -34,22 +34,32 @@ class _Found:
     newer: bool = False
 
 
-async def hold(services: "Services", held: Held | None) -> Held | None:
-    """The list in force from now on: `held`, or a newer one, which is kept. Raises `DatabaseUnavailable`."""
+@dataclass(frozen=True)
+class Holding:
+    """The list in force, and the bytes that say so."""
+
+    held: Held
+    content: bytes
+
+
+async def hold(services: "Services", holding: Holding | None) -> Holding | None:
+    """The list in force from now on: the one held, or a newer one. Raises `DatabaseUnavailable`.
+
+    It is kept in the database, also where somebody put an older one or none in its place.
+    """
     async with services.database.connection() as connection:
         kept = await _kept(connection)
     found = [*_known(services, kept)]
     published = await _published(services)
     if published is not None:
         found.append(_Found("published", published, newer=True))
-    content: bytes | None = None
     for candidate in found:
-        accepted = _accepted(services, candidate, held)
-        if accepted is not None and (held is None or accepted != held):
-            held, content = accepted, candidate.content
-    if held is not None and content is not None and content != kept:
-        await _keep(services, held, content)
-    return held
+        accepted = _accepted(services, candidate, holding.held if holding else None)
+        if accepted is not None and (holding is None or accepted != holding.held):
+            holding = Holding(accepted, candidate.content)
+    if holding is not None and holding.content != kept:
+        await _keep(services, holding, kept)
+    return holding
 
 
 def _known(services: "Services", kept: bytes | None) -> Iterator[_Found]:
@@ -92,16 +102,17 @@ async def _kept(connection: "Connection") -> bytes | None:
     return row[0].encode() if row else None
 
 
-async def _keep(services: "Services", held: Held, content: bytes) -> None:
-    """Another process may have been quicker, or have a newer one."""
-    version = held.revocations.version
+async def _keep(services: "Services", holding: Holding, worse: bytes | None) -> None:
+    """In place of an older one, or of `worse`; another process may have been quicker, or have a newer one."""
+    revocations = holding.held.revocations
     async with services.database.transaction() as connection:
         cursor = await connection.execute(
             """INSERT INTO connector.revocation_list (content, version) VALUES (%s, %s)
                ON CONFLICT (one) DO UPDATE SET content = EXCLUDED.content, version = EXCLUDED.version, held_at = now()
-               WHERE revocation_list.version < EXCLUDED.version""",
-            (content.decode(), version),
+               WHERE revocation_list.version < EXCLUDED.version OR revocation_list.content = %s""",
+            (holding.content.decode(), revocations.version, worse.decode() if worse is not None else None),
         )
         if cursor.rowcount == 1:
-            await services.audit.record(connection, AuditRow(Action.REVOCATIONS_HELD, detail=f"version-{version}"))
-            log.info("revocations-held", count=len(held.revocations.revoked))
+            row = AuditRow(Action.REVOCATIONS_HELD, detail=f"version-{revocations.version}")
+            await services.audit.record(connection, row)
+            log.info("revocations-held", count=len(revocations.revoked))

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from runtime.logs import log
 from runtime.promotion import revocations, serials, statements
 from runtime.promotion.noticed import record_changes
+from runtime.promotion.revocations import Holding
 from schemas.configuration_document import ConfigurationDocument
 from schemas.promotion.decide import Approved, Decision, Decisions, Known, Refused, Withdrawn, decide
 from schemas.promotion.envelope import StatementFile
@@ -32,9 +33,14 @@ class Standing:
     decisions: Decisions = field(default_factory=dict[str, Decision])
     proposals: Decisions = field(default_factory=dict[str, Decision])
     statements: tuple[StatementFile, ...] = ()
-    held: Held | None = None
+    _holding: Holding | None = None
     _recorded: int = -1
     _deciding: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    @property
+    def held(self) -> Held | None:
+        """The list of revocations in force."""
+        return self._holding.held if self._holding else None
 
     def decision(self, connection_id: str) -> Decision | None:
         """Of a connection served here, or proposed."""
@@ -42,7 +48,7 @@ class Standing:
 
     async def refresh(self, services: "Services") -> None:
         """Take the newest list of revocations, and decide. Raises `DatabaseUnavailable`; then all stays as it was."""
-        self.held = await revocations.hold(services, self.held)
+        self._holding = await revocations.hold(services, self._holding)
         await self._decide(services)
         self._alert(services)
 

@@ -481,14 +481,21 @@ async def test_a_list_that_somebody_put_into_the_database_counts_only_with_its_s
         assert await here.answer() == ("connection-not-approved", "revocations-never-held")
 
 
-async def test_who_deletes_the_list_from_the_database_changes_nothing_for_who_holds_it(place: Place) -> None:
+@pytest.mark.parametrize("how", ["deleted", "older", "forged"])
+async def test_who_changes_the_list_in_the_database_changes_nothing_for_who_holds_it_and_it_is_put_right(
+    place: Place, how: str
+) -> None:
     async with deciding(place, Stage.TEST, everything()) as here:
         here.storage.publish(here.list_of(2, here.connection))
         await here.refresh()
-        here.execute("DELETE FROM connector.revocation_list")
         here.storage.publish(here.list_of(1))
+        change = {"deleted": (None, 0), "older": (here.list_of(1).content.decode(), 1), "forged": ("{}", 99)}[how]
+        here.execute("DELETE FROM connector.revocation_list")
+        if change[0] is not None:
+            here.execute("INSERT INTO connector.revocation_list (content, version) VALUES (%s, %s)", *change)
         await here.refresh()
         assert await here.answer() == ("connection-withdrawn", "revoked")
+        assert here.rows("SELECT version FROM connector.revocation_list") == [(2,)]
 
 
 @pytest.mark.parametrize(("role", "changes"), [("worker", ["revoked", "approved"]), ("application", [])])
