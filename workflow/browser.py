@@ -203,6 +203,7 @@ class _Reader(HTMLParser):
         self.page = Page(url, status, text)
         self._form: Form | None = None
         self._select: str | None = None
+        self._textarea: str | None = None
         self._capture: list[str] | None = None
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
@@ -225,6 +226,8 @@ class _Reader(HTMLParser):
             self._form.fields[name] = given.get("value", "")
         elif tag == "button" and name:
             self._form.buttons.append((name, given.get("value", "")))
+        elif tag == "textarea" and name:
+            self._textarea, self._form.fields[name] = name, ""
         elif tag == "select":
             self._select = name
         elif tag == "option" and self._select and ("selected" in given or self._select not in self._form.fields):
@@ -233,6 +236,8 @@ class _Reader(HTMLParser):
     def handle_endtag(self, tag: str) -> None:
         if tag == "form":
             self._form = None
+        elif tag == "textarea":
+            self._textarea = None
         elif tag == "select":
             self._select = None
         elif tag in ("title", "h1", "h2", "code") and self._capture is not None:
@@ -246,3 +251,7 @@ class _Reader(HTMLParser):
     def handle_data(self, data: str) -> None:
         if self._capture is not None:
             self._capture.append(data)
+        elif self._textarea is not None and self._form is not None:
+            before = self._form.fields[self._textarea]
+            # HTML leaves out a line end right after the tag (WHATWG HTML, section 13.1.2.5).
+            self._form.fields[self._textarea] = before + (data if before else data.removeprefix("\n"))

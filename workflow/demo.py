@@ -1,16 +1,19 @@
-"""`connector demo`: the whole product on this machine, from `pulumi up` to the last write-back and down again.
+"""`connector demo`: the whole product on this machine, from nothing approved to a revocation, and down again.
 
-Owns the plan of visits (which organisation, whose, who comes first: a function of the seed), the timeline, and the one
-JSON document. Driving one visit is in `visit.py`.
+Owns the plan of visits (which organisation, whose, who comes first: a function of the seed) and the one JSON document.
+The story of the approval is in `story.py`, driving one visit in `visit.py`. It runs in a workspace of its own in the
+state folder, with a repository of its own: the user's files and branches stay as they are.
 """
 
 import asyncio
 import random
+import shutil
 import ssl
 import time
 from collections import defaultdict
-from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import httpx
@@ -18,6 +21,7 @@ import httpx
 from emulators import tls
 from emulators.world import Ehr, World, load_world
 from schemas.stack_config import Organization, StackConfig
+from schemas.vocabulary import Cloud
 from workflow import session
 from workflow.browser import Browser
 from workflow.ehr_log import EhrLog
@@ -26,7 +30,9 @@ from workflow.errors import NotReady, WorkflowError
 from workflow.local import Local, launch_urls
 from workflow.people import Patient, Provider
 from workflow.project import Project
+from workflow.story import Step, Story
 from workflow.visit import Plan, Record, drive, judge
+from workflow.workspace import Workspace
 
 READY_SECONDS = 60.0
 MOST_APPOINTMENTS = 500
@@ -37,26 +43,117 @@ Say = Callable[[str, str, str, str], None]
 def demo(
     project: Project, stack: str, *, appointments: int | None, seed: int, report: Report, say: Say
 ) -> dict[str, Any]:
-    """Up, the visits, down. Answers the document; raises `VisitFailed` where a visit was not whole."""
+    """The story on a test stack and the production stack that is promoted from it. Answers the document.
+
+    Raises `StoryFailed` where a step did not show what it must, `VisitFailed` where a visit was not whole.
+    """
     began = time.monotonic()
     with session.one_interrupt(), session.exclusive(project.state, f"demo {stack}"):
-        local = Local(project, stack, report)
-        records: list[Record] = []
-        resources: dict[str, int] = {}
-        try:
-            local.up()
-            resources = local.engine.resource_counts()
-            with local.phase("visits"):
-                records = asyncio.run(visits(project, local.config, load_world(), appointments, seed, say))
-        finally:
-            local.down()
-    local.seconds["total"] = round(time.monotonic() - began, 2)
+        target = production_of(project, stack)
+        config, _ = project.emulated(stack)
+        with temporary_workspace(project, config) as workspace:
+            test, production = (Local(workspace.project, name, report) for name in (stack, target))
+            told = Telling(project, test, production, appointments, seed, say)
+            try:
+                test.up()
+                resources = test.engine.resource_counts()
+                records, steps = asyncio.run(told.told(workspace))
+            finally:
+                try:
+                    production.down()
+                finally:
+                    test.down()
+    seconds = {**test.seconds, **{f"production_{k}": v for k, v in production.seconds.items()}}
+    seconds["total"] = round(time.monotonic() - began, 2)
     judge(records)
-    return document(local.config, records, resources, local.seconds)
+    return document(test.config, records, resources, steps, seconds)
+
+
+def production_of(project: Project, stack: str) -> str:
+    """The emulated production stack that is promoted from a test stack. Raises WorkflowError."""
+    for name in project.stacks():
+        config = project.load(name).stack
+        if config is not None and config.promotion.source == stack and config.cloud is Cloud.EMULATED:
+            return name
+    problem = WorkflowError(f"no emulated production stack is promoted from stack {stack}")
+    problem.advice = "the story needs a test stack and a production stack that names it in promotion.source"
+    raise problem
+
+
+@contextmanager
+def temporary_workspace(project: Project, config: StackConfig) -> Generator[Workspace]:
+    """A repository and a workspace made anew from the project's files, gone when the block ends."""
+    folders = (project.state / "repository.git", project.state / "workspace")
+    for folder in folders:
+        shutil.rmtree(folder, ignore_errors=True)
+    try:
+        workspace = Workspace(project, config)
+        workspace.update()
+        yield workspace
+    finally:
+        for folder in folders:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+@dataclass
+class Telling:
+    """One telling of the story: the visits in test are its rehearsals, the last one is in production."""
+
+    project: Project
+    test: Local
+    production: Local
+    appointments: int | None
+    seed: int
+    say: Say
+
+    async def told(self, workspace: Workspace) -> tuple[list[Record], list[Step]]:
+        """The records of all visits, and what each step showed."""
+        world, certificates = load_world(), tls.client_context(self.project.state)
+        story = Story(workspace, self.test, self.production, world, certificates, self.say)
+        await _until_ready(self.test.config, certificates)
+        here = organizations_of(self.test.config, world)
+        first, other = here[0], here[1 % len(here)]
+        with self.test.phase("approval"):
+            await story.nothing_approved(first)
+            await story.edit(first)
+            await story.approve(here)
+        with self.test.phase("visits"):
+            records = await visits(self.project, self.test.config, world, self.appointments, self.seed, self.say)
+            seen = {r.plan.organization for r in records}
+            rehearsed = [o for o in here if o.id in seen]
+            await story.rehearsed(rehearsed)
+        with self.test.phase("promotion"):
+            await story.promote(rehearsed)
+        with self.test.phase("revocation"):
+            records.append(await self._in_production(story, first, other))
+        return records, story.steps
+
+    async def _in_production(self, story: Story, first: Organization, other: Organization) -> Record:
+        config, ehr = self.production.config, story.ehrs[first.id]
+        await _until_ready(config, story.certificates)
+        visit = ehr.appointments[0]
+        plan = _planned(config, first, ehr, visit.csn, patient_first=False)
+        user = next(u for u in ehr.users if u.id == visit.provider)
+        provider = Provider(ehr, config.stage, user, story.world.entra, story.certificates)
+        try:
+            return await drive(
+                plan,
+                provider,
+                Patient(ehr, config.stage, visit.patient, story.certificates),
+                EhrLog(self.project.state, first.id),
+                lambda who, what: self.say(first.id, visit.csn, who, what),
+                lambda: story.during_the_visit(first, other),
+            )
+        finally:
+            await provider.browser.close()
 
 
 def document(
-    config: StackConfig, records: Sequence[Record], resources: dict[str, int], seconds: dict[str, float]
+    config: StackConfig,
+    records: Sequence[Record],
+    resources: dict[str, int],
+    steps: Sequence[Step],
+    seconds: dict[str, float],
 ) -> dict[str, Any]:
     """What `--output json` prints."""
     return {
@@ -70,6 +167,7 @@ def document(
             }
             for organization in config.organizations
         ],
+        "promotion": [step.values() for step in steps],
         "resources": resources,
         "seconds": seconds,
     }
@@ -77,6 +175,7 @@ def document(
 
 def _visit(record: Record) -> dict[str, Any]:
     return {
+        "connection": record.plan.connection,
         "csn": record.plan.csn,
         "launches": record.launches,
         "meeting": record.meeting,
@@ -94,12 +193,7 @@ async def visits(
     """Drive all visits; those of one provider one after another, those of different providers at once."""
     certificates = tls.client_context(project.state)
     ehrs = {ehr.organization: ehr for ehr in world.ehrs}
-    here = [o for o in config.organizations if o.id in ehrs and launch_urls(config, o.id)]
-    if not here:
-        raise WorkflowError(
-            f"no organisation of this stack has an EHR in the emulated world and a {config.stage} connection"
-        )
-    await _until_ready(config, certificates)
+    here = organizations_of(config, world)
     logs = {o.id: EhrLog(project.state, o.id) for o in here}
     planned = await _plan(config, here, ehrs, appointments, random.Random(seed), certificates)
     lanes: dict[tuple[str, str], list[tuple[Plan, str]]] = defaultdict(list)
@@ -126,6 +220,17 @@ async def visits(
 
     done = await asyncio.gather(*(lane(*key) for key in lanes))
     return sorted((r for records in done for r in records), key=lambda r: (r.plan.organization, r.plan.csn))
+
+
+def organizations_of(config: StackConfig, world: World) -> list[Organization]:
+    """Those with an EHR in the emulated world and a connection of the stage. Raises WorkflowError where none has."""
+    ehrs = {ehr.organization for ehr in world.ehrs}
+    here = [o for o in config.organizations if o.id in ehrs and launch_urls(config, o.id)]
+    if not here:
+        raise WorkflowError(
+            f"no organisation of this stack has an EHR in the emulated world and a {config.stage} connection"
+        )
+    return here
 
 
 async def _plan(

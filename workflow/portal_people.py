@@ -5,6 +5,7 @@ connection they are asked about, and what the pages show.
 """
 
 import ssl
+from collections.abc import Mapping
 
 from emulators.world import Ehr, Entra
 from schemas.stack_config import Person
@@ -42,6 +43,21 @@ class PortalPerson:
         return await self.browser.open(f"{self.portal}/connections/{connection_id}")
 
 
+class Administrator(PortalPerson):
+    """A Microsoft 365 administrator of an organisation."""
+
+    async def propose(self, organization_id: str, connection_id: str, changes: Mapping[str, str]) -> str:
+        """Change fields of a connection in the form, look at the change, propose it; the branch that it is on."""
+        editing = f"/organizations/{organization_id}/edit"
+        page = await self.browser.open(f"{self.portal}{editing}/connections/{connection_id}")
+        fields = {**changes, "action": "review"}
+        page = await self.browser.submit(page, page.form(f"{editing}/review"), **fields)
+        page = await self.browser.submit(page, page.form(f"{editing}/propose"))
+        if page.path != f"{editing}/propose" or not page.codes:
+            raise PageUnexpected(f"expected the page of the proposal, got {page.described}")
+        return page.codes[0]
+
+
 class Approver(PortalPerson):
     """An EHR analyst, who has an account in the EHR too."""
 
@@ -57,7 +73,7 @@ class Approver(PortalPerson):
         if page.path != deciding:
             raise PageUnexpected(f"expected the page of the decision, got {page.described}")
         page = await self.browser.submit(page, page.form(deciding), decision=decision)
-        page = await self.browser.submit(page, page.form(f"{deciding}/confirm"))
+        page = await self.browser.submit(page, page.form(f"{deciding}/confirm"), decision=decision)
         if page.path != f"/connections/{connection_id}":
             raise PageUnexpected(f"expected the connection's page after the decision, got {page.described}")
         return page
