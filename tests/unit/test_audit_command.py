@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from typer.testing import Result
 
@@ -14,7 +15,9 @@ from schemas.vocabulary import Stage
 from tests.support.audit_chains import AMERICAS, TEST, chained, head_file, some_contents
 from tests.support.command import connector
 from tests.support.samples import ROOT
+from workflow.audit_rows import AuditUnreadable, auditing
 from workflow.errors import WorkflowError
+from workflow.project import Project
 
 Lines = list[dict[str, Any]]
 
@@ -164,3 +167,21 @@ def test_what_is_missing_is_told_with_what_to_do(tmp_path: Path, arguments: tupl
     result = connector(ROOT, "audit", *arguments, state=tmp_path / "state")
     assert isinstance(result.exception, WorkflowError)
     assert result.exception.advice == advice
+
+
+def test_in_azure_the_rows_are_read_over_verified_tls_as_the_auditors_role(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: dict[str, Any] = {}
+
+    def connect(**parameters: Any) -> None:
+        asked.update(parameters)
+        raise psycopg.OperationalError("no way there with a-token")
+
+    monkeypatch.setattr("psycopg.connect", connect)
+    project = Project(ROOT, ROOT / ".local")
+    with pytest.raises(AuditUnreadable) as told, auditing(project, project.valid("prod"), AMERICAS, "a-token"):
+        pass
+    assert (asked["user"], asked["password"], asked["dbname"]) == ("connector_auditor", "a-token", "connector")
+    assert asked["sslmode"] == "verify-full"
+    assert asked["host"].startswith("psql-americas-prd-")
+    assert asked["host"].endswith(".postgres.database.azure.com")
+    assert "a-token" not in str(told.value)
