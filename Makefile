@@ -4,7 +4,7 @@
 MAKEFLAGS += --no-builtin-rules
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help demo up test check format lock set-up browser clean
+.PHONY: help demo up test check workflows format lock set-up browser clean
 
 CACHE := $(if $(filter /%,$(XDG_CACHE_HOME)),$(XDG_CACHE_HOME),$(HOME)/.cache)/teams-ehr-connector
 STATE := $(or $(CONNECTOR_STATE),$(CURDIR)/.local)
@@ -45,6 +45,12 @@ check: $(STAMP)
 	@$(BIN)/ruff format --check
 	@$(BIN)/basedpyright
 	@$(BIN)/lint-imports --cache-dir .venv/cache/import-linter
+	@$(MAKE) --no-print-directory workflows
+
+# GitHub's workflow files: their schema, and what makes them unsafe.
+workflows: $(STAMP)
+	@$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	@$(BIN)/zizmor --offline --quiet --persona pedantic .github/workflows
 
 format: $(STAMP)
 	@$(BIN)/ruff check --fix-only --quiet

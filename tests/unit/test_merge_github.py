@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives import serialization
 from dulwich.refs import Ref
 from dulwich.repo import Repo
 from hypothesis import given
@@ -19,6 +20,7 @@ from tests.support.pull_requests import CONNECTION, Scene, accepted_scene
 from tests.support.samples import ROOT
 from tests.support.statements import NOW
 from workflow.merge import report as reports
+from workflow.merge.app_token import app_token
 from workflow.merge.fetching import FetchFailed
 from workflow.merge.github import GitHubFailed
 from workflow.merge.markdown import block, code, plain
@@ -238,3 +240,27 @@ def test_a_summary_is_no_longer_than_github_takes(world: World) -> None:
     found = world.found
     found["findings"] = [{"code": "mixed", "where": "x" * 5000, "expected": "<" * 5000, "got": "y"}] * 500
     assert all(len(run.summary) <= 65535 for run in reports.check_runs(found))
+
+
+def test_the_gates_token_may_post_and_nothing_else_and_is_given_back(world: World) -> None:
+    github = world.github
+    installation = next(i for i in github.site.installations.values() if i.app.slug == "gate")
+    key = github.keys[installation.app.id].private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    arguments = (installation.app.id, installation.id, key.decode(), FULL_NAME, {"checks": "write"}, github.now)
+    world.approve()
+    world.check()
+    with app_token(github.client, *arguments) as token:
+        post_report(github.client, FULL_NAME, token, world.report, print)
+        assert Api(github.client, f"Bearer {token}").refused("GET", "pulls/1")[0] == 403
+    assert Api(github.client, f"Bearer {token}").refused("GET", "")[0] == 401
+    assert world.runs()["connector/gate"]["conclusion"] == "success"
+
+
+def test_a_key_that_is_none_is_told(world: World) -> None:
+    with (
+        pytest.raises(GitHubFailed, match="no RSA private key"),
+        app_token(world.github.client, 1, 1, "none", FULL_NAME, {}),
+    ):
+        pass

@@ -17,6 +17,8 @@ What the head revision brings is data: its files are read from git objects, neve
     markdown.py      a value in a page of GitHub's: without markup, mentions or control characters
     report.py        the outcome, as text, JSON and check runs
     github.py        GitHub's REST API, the part that the gate needs
+    app_token.py     a token of the gate's app
     fetching.py      the objects of both revisions, from the remote
+    run.py           a run of the gate
     commands.py      `connector merge check` and `connector merge post`
 """

@@ -1,0 +1,130 @@
+"""GitHub's workflow files: linted, pinned with their source, and no secret where unreviewed code could reach it."""
+
+# pyright: reportUnknownMemberType=false
+# (ruamel.yaml is typed in parts.)
+
+import re
+import subprocess
+import sysconfig
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+from tests.support.samples import ROOT
+
+FOLDER = ROOT / ".github" / "workflows"
+FILES = sorted(FOLDER.glob("*"))
+NAMES = [f.name for f in FILES]
+SOURCE = re.compile(r" *# Read in ([\w.-]+/[\w.-]+), (\.github/[\w./-]+) at [0-9a-f]{12}")
+PINNED = re.compile(r" *(?:- )?uses: [\w.-]+/[\w./-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+")
+TOOLS = Path(sysconfig.get_path("scripts"))
+
+
+def lint(folder: Path) -> list[int]:
+    """The exit codes of both tools, as `make workflows` runs them."""
+    commands: list[list[str]] = [
+        ["check-jsonschema", "--builtin-schema", "vendor.github-workflows", *map(str, folder.glob("*.yml"))],
+        ["zizmor", "--offline", "--quiet", "--persona", "pedantic", str(folder)],
+    ]
+    return [subprocess.run([TOOLS / name, *rest], capture_output=True).returncode for name, *rest in commands]
+
+
+def read(name: str) -> dict[str, Any]:
+    return YAML(typ="safe").load((FOLDER / name).read_text("utf-8"))
+
+
+def test_every_file_is_a_workflow_that_both_linters_accept() -> None:
+    assert NAMES == ["deploy.yml", "gate.yml", "pull-request.yml", "review.yml"]
+    assert lint(FOLDER) == [0, 0]
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("@de0fac2e4500dabe0009e67214ff5f5447ce83dd # v6.0.2", "@v6"),
+        ("        with:\n          persist-credentials: false\n", ""),
+        ("permissions: {}", "permissions: write-all"),
+        ("- run: make check", "- run: echo ${{ github.event.pull_request.title }}"),
+        ("runs-on: ubuntu-24.04", "runs-in: ubuntu-24.04"),
+    ],
+)
+def test_the_linters_find_what_makes_a_workflow_unsafe(tmp_path: Path, old: str, new: str) -> None:
+    folder = tmp_path / ".github" / "workflows"
+    folder.mkdir(parents=True)
+    text = (FOLDER / "pull-request.yml").read_text("utf-8")
+    assert old in text
+    (folder / "pull-request.yml").write_text(text.replace(old, new), "utf-8")
+    assert any(lint(folder))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_action_is_pinned_by_commit_with_its_tag_and_where_that_was_read(name: str) -> None:
+    lines = (FOLDER / name).read_text("utf-8").splitlines()
+    for index, line in enumerate(lines):
+        if "uses:" in line:
+            assert PINNED.fullmatch(line), line
+            before = [text for text in lines[max(0, index - 2) : index] if SOURCE.fullmatch(text)]
+            assert before, f"{name}:{index + 1}: no source"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_checkout_leaves_its_token_behind(name: str) -> None:
+    for job in read(name)["jobs"].values():
+        for step in job["steps"]:
+            if step.get("uses", "").startswith("actions/checkout@"):
+                assert step["with"] == {"persist-credentials": False}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_value_of_an_event_is_part_of_a_script(name: str) -> None:
+    for job in read(name)["jobs"].values():
+        for step in job["steps"]:
+            assert "${{" not in step.get("run", "")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_job_has_more_than_it_names(name: str) -> None:
+    workflow = read(name)
+    assert workflow["permissions"] == {}
+    for job in workflow["jobs"].values():
+        assert {k: v for k, v in job["permissions"].items() if v != "read"} in ({}, {"id-token": "write"})
+        assert (job["permissions"].get("id-token") == "write") == (name == "deploy.yml")
+
+
+def test_code_that_nobody_reviewed_gets_nothing() -> None:
+    """What runs for a pull request from its own branch has no secret, no environment and no identity."""
+    for name in ("pull-request.yml", "review.yml"):
+        text = (FOLDER / name).read_text("utf-8")
+        assert not re.search(r"secrets\.|environment:|id-token|github\.token|pull_request_target", text)
+
+
+def test_the_gate_runs_the_default_branchs_code_only() -> None:
+    gate = read("gate.yml")
+    assert set(gate["on"]) == {"pull_request_target", "workflow_run"}
+    assert "ref:" not in (FOLDER / "gate.yml").read_text("utf-8")
+
+
+def test_only_the_job_that_posts_has_the_gates_key() -> None:
+    gate = read("gate.yml")["jobs"]
+    with_secrets = [name for name, job in gate.items() if "secrets." in str(job)]
+    assert with_secrets == ["post"]
+    assert gate["post"]["environment"] == "merge-gate"
+    assert "environment" not in gate["check"]
+    assert "GITHUB_TOKEN" not in str(gate["post"])
+
+
+def test_production_is_deployed_from_its_environment_without_a_secret() -> None:
+    text = (FOLDER / "deploy.yml").read_text("utf-8")
+    deploy = read("deploy.yml")
+    assert "secrets." not in text
+    assert set(deploy["on"]) == {"push", "workflow_dispatch"}
+    assert deploy["on"]["push"] == {"branches": ["main"]}
+    production = deploy["jobs"]["production"]
+    assert production["environment"] == "production"
+    assert production["needs"] == "test"
+    runs = "\n".join(step.get("run", "") for step in production["steps"])
+    assert "check --promotion" in runs
+    assert "--policy-pack policies" in runs
+    assert "GITHUB_PATH" not in text
