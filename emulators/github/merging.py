@@ -42,15 +42,16 @@ class Merging:
         rules = call.repository.rules.get(pull.base)
         if rules is not None and (problems := list(self._problems(call, pull, rules))):
             raise errors.GitHubError(405, "Repository rule violations found\n\n" + "\n".join(problems))
-        tree = git.merged_tree(pull.base_sha, pull.head_sha)
+        tip = self._pulls.tip(call, pull)
+        tree = git.merged_tree(tip, pull.head_sha)
         if tree is None:
             raise errors.GitHubError(405, "Pull Request is not mergeable")
         login = call.caller.account.login
         person = (login, email_of(login), int(call.hub.clock()))
-        parents = [pull.base_sha, pull.head_sha] if body.merge_method == "merge" else [pull.base_sha]
+        parents = [tip, pull.head_sha] if body.merge_method == "merge" else [tip]
         title = body.commit_title or f"Merge pull request #{pull.number} from {call.repository.owner}/{pull.head}"
         sha = git.write_commit(f"{title}\n\n{body.commit_message or pull.title}\n", tree, parents, person, person)
-        if not git.move_ref(f"{HEADS}{pull.base}", pull.base_sha, sha):
+        if not git.move_ref(f"{HEADS}{pull.base}", tip, sha):
             raise errors.GitHubError(409, "Base branch was modified. Review and try the merge again.")
         pull.state, pull.merged_at, pull.merge_commit_sha = "closed", call.hub.now(), sha
         return answer({"sha": sha, "merged": True, "message": "Pull Request successfully merged"})
@@ -59,7 +60,7 @@ class Merging:
         for context, app in rules.required_status_checks:
             if not self._passed(pull.head_sha, context, app):
                 yield f'Required status check "{context}" is expected.'
-        behind = not call.git.is_fast_forward(pull.base_sha, pull.head_sha)
+        behind = not call.git.is_fast_forward(self._pulls.tip(call, pull), pull.head_sha)
         if rules.required_status_checks and rules.strict_required_status_checks_policy and behind:
             yield "Required branch is not up to date with the base branch."
         yield from self._of_reviews(call, pull, rules)

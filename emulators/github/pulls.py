@@ -81,18 +81,22 @@ class Pulls:
     def follow(self, call: Call, pull: Pull) -> None:
         if pull.state != "open":
             return
-        pull.base_sha = call.git.ref(f"{HEADS}{pull.base}") or pull.base_sha
         sha = call.git.ref(f"{HEADS}{pull.head}")
         if sha is None or sha == pull.head_sha:
             return
         rules = call.repository.rules.get(pull.base)
         pushed, login = self._data.pushers.get((call.repository.id, f"{HEADS}{pull.head}"), ("", ""))
         pull.head_sha, pull.last_pusher = sha, login if pushed == sha else None
+        pull.base_sha = self.tip(call, pull)
         call.git.move_ref(f"refs/pull/{pull.number}/head", None, sha)
         if rules is not None and rules.dismiss_stale_reviews_on_push:
             for review in pull.reviews:
                 if review.state == "APPROVED" and review.commit_id != sha:
                     review.state = "DISMISSED"
+
+    def tip(self, call: Call, pull: Pull) -> str:
+        """The base branch's newest commit. `base_sha` is that of the last push to the head, as GitHub shows it."""
+        return call.git.ref(f"{HEADS}{pull.base}") or pull.base_sha
 
     # --- pull requests ---
 
@@ -195,17 +199,18 @@ class Pulls:
             commits = self.commits_of(call, pull)
             document |= {
                 "merged": pull.merged_at is not None,
-                "mergeable": pull.state == "open" and call.git.merged_tree(pull.base_sha, pull.head_sha) is not None,
+                "mergeable": pull.state == "open"
+                and call.git.merged_tree(self.tip(call, pull), pull.head_sha) is not None,
                 "commits": len(commits),
                 "changed_files": len(self._changes(call, pull)),
             }
         return document
 
     def commits_of(self, call: Call, pull: Pull) -> "list[str]":
-        return call.git.between(pull.base_sha, pull.head_sha)
+        return call.git.between(self.tip(call, pull), pull.head_sha)
 
     def _changes(self, call: Call, pull: Pull) -> "list[Any]":
-        common = call.git.merge_base(pull.base_sha, pull.head_sha)
+        common = call.git.merge_base(self.tip(call, pull), pull.head_sha)
         return call.git.changes(common, pull.head_sha) if common else []
 
     def files(self, call: Call) -> Response:

@@ -67,7 +67,7 @@ class GitHub:
             number=number,
             author=_user(found["user"]) or User("", "Bot"),
             base_branch=base["ref"],
-            base=base["sha"],
+            base=self._get(f"/branches/{base['ref']}")["commit"]["sha"],  # base["sha"] is that of the head's last push
             head=head["sha"],
             from_elsewhere=not head["repo"] or head["repo"]["full_name"] != base["repo"]["full_name"],
             authors={
