@@ -43,7 +43,6 @@ def accessibility(request: pytest.FixtureRequest) -> Iterator[Accessibility]:
     """Counts the pages that axe looked at; the numbers are printed when the session ends."""
     counted = Accessibility()
     yield counted
-    reporter = request.config.pluginmanager.get_plugin("terminalreporter")
-    if reporter is not None:
-        reporter.ensure_newline()
-        reporter.write_line(counted.summary)
+    capture: Any = request.config.pluginmanager.getplugin("capturemanager")
+    with capture.global_and_fixture_disabled():
+        print(f"\n{counted.summary}")
