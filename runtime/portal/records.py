@@ -1,4 +1,7 @@
-"""Integration records of a connection: shown, as JSON, as CSV, and as a page to print; only once it is approved."""
+"""Integration records of a connection: shown, as JSON, as CSV, and as a page to print; only once it is approved.
+
+What leaves as a file is audited.
+"""
 
 import json
 from collections.abc import Awaitable, Callable
@@ -7,9 +10,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
+from runtime.audit import Action
 from runtime.configuration import Served
 from runtime.errors import Refusal
-from runtime.portal import refusals
+from runtime.portal import refusals, trail
 from runtime.portal.access import Visitor, connection_of, for_signed_in
 from runtime.portal.pages import state_in
 from runtime.portal.rendering import portal_page
@@ -23,22 +27,27 @@ def routes() -> list[BaseRoute]:
     path = "/connections/{connection}/records"
     return [
         Route(path, _endpoint(_page)),
-        Route(f"{path}.json", _endpoint(_json)),
-        Route(f"{path}.csv", _endpoint(_csv)),
+        Route(f"{path}.json", _endpoint(_json, exported="json")),
+        Route(f"{path}.csv", _endpoint(_csv, exported="csv")),
         Route(f"{path}/print", _endpoint(_printed)),
     ]
 
 
-def _endpoint(shown: Shown) -> Callable[[Request], Awaitable[Response]]:
+def _endpoint(shown: Shown, exported: str | None = None) -> Callable[[Request], Awaitable[Response]]:
     @for_signed_in
     async def endpoint(request: Request, visitor: Visitor) -> Response | Refusal:
         served = connection_of(request, visitor)
         if isinstance(served, Refusal):
             return served
-        await visitor.services.standing.catch_up(visitor.services)
+        services = visitor.services
+        await services.standing.catch_up(services)
         if not state_in(visitor, served).is_approved:
             return refusals.NOT_APPROVED
-        hosts = visitor.services.configuration.document.public_hosts
+        if exported:
+            async with services.database.transaction() as connection:
+                account = visitor.session.account
+                await trail.record(services, connection, Action.RECORDS_EXPORTED, account, served, exported)
+        hosts = services.configuration.document.public_hosts
         return shown(visitor, served, records_of(served.connection, hosts))
 
     return endpoint

@@ -156,8 +156,11 @@ async def test_an_approval_of_the_portal_lets_the_test_stack_decide_for_it(porta
 
 async def test_what_happens_in_the_portal_is_audited_by_pseudonym(portal: Portal, ansel: Person) -> None:
     await ansel.decide(CONNECTION)
-    rows = [row[2] for row in portal.rows("audit") if row[2] != "revocations-held"]
-    assert rows == ["portal-signed-in", "url-proved", "approval-given"]
+    for path in ("records", "records.json", "records.csv", "records/print"):
+        await ansel.get(f"/connections/{CONNECTION}/{path}")
+    rows = [(row[2], row[7]) for row in portal.rows("audit") if row[2] != "revocations-held"]
+    assert [action for action, _ in rows[:3]] == ["portal-signed-in", "url-proved", "approval-given"]
+    assert rows[3:] == [("records-exported", "json"), ("records-exported", "csv")]
 
 
 async def test_one_person_for_both_is_said_on_the_page_and_in_the_statement(place: Place) -> None:
