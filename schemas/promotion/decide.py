@@ -114,7 +114,7 @@ class _Deciding:
     def _stands(self, proposal: Proposal) -> bool:
         """Whether a connection of the test stack has an approval in force."""
         filed = self.ledger.approval(proposal.organization, proposal.connection.id)
-        if isinstance(filed, Reason):
+        if not isinstance(filed, Filed):
             return False
         decision = Decision(proposal.organization.id, proposal.connection.id, proposal.sha256, filed.predicate)
         about = _about(proposal.organization, proposal.connection, proposal.sha256, filed)
@@ -125,13 +125,15 @@ class _Deciding:
     def _one(self, organization: Organization, connection: EhrConnection) -> Decision:
         sha256 = self._digest(organization, connection)
         filed = self.ledger.approval(organization, connection.id)
-        approval = None if isinstance(filed, Reason) else filed.predicate
+        approval = filed.predicate if isinstance(filed, Filed) else None
         decision = Decision(organization.id, connection.id, sha256, approval)
         warnings: list[Reason] = []
         reasons = self._of_rejected(decision, warnings)
         if isinstance(filed, Reason):
-            reasons += [filed] if not reasons else []
-        else:
+            reasons.append(filed)
+        elif filed is None and not reasons:
+            reasons.append(Reason(Code.APPROVAL_MISSING, f"an approval of {connection.id}", "none"))
+        elif filed is not None:
             about = _about(organization, connection, sha256, filed)
             reasons += [about] if about else []
             if about is None or self._glass(organization, decision).waives(about.code):

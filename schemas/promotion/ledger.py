@@ -12,7 +12,7 @@ from typing import Generic, TypeVar
 
 from schemas.promotion.envelope import Rejected, StatementFile, verify_all
 from schemas.promotion.reasons import Code, Reason
-from schemas.promotion.statement import Approval, BreakGlass, Rehearsal, Verdict
+from schemas.promotion.statement import FOLDER, Approval, BreakGlass, Rehearsal, Verdict
 from schemas.promotion.trust import Trust
 from schemas.stack_config import Organization
 
@@ -36,7 +36,7 @@ class Ledger:
         self._rehearsals: dict[str, list[Filed[Rehearsal]]] = defaultdict(list)
         self._glasses: dict[str, list[Filed[BreakGlass]]] = defaultdict(list)
         self._rejected: dict[tuple[str, str], list[Rejected]] = defaultdict(list)
-        verified, rejected = verify_all(statements, trust)
+        verified, rejected = verify_all((s for s in statements if not _is_list(s.path)), trust)
         for found in verified:
             match found.predicate:
                 case Approval() as approval:
@@ -52,8 +52,8 @@ class Ledger:
             organization, _, below = inside.partition("/")
             self._rejected[organization, below.partition("/")[0]].append(rejection)
 
-    def approval(self, organization: Organization, connection: str) -> Filed[Approval] | Reason:
-        """The approval that decides, or why there is none.
+    def approval(self, organization: Organization, connection: str) -> Filed[Approval] | Reason | None:
+        """The approval that decides, or why none does; None where there is none.
 
         What was said of another organisation or geography decides only where nothing was said of this one: a key of one
         geography must not stop another's connections.
@@ -61,7 +61,7 @@ class Ledger:
         found = self._approvals.get(connection, [])
         own = [a for a in found if _is_of(organization, a.predicate)] or found
         if not own:
-            return Reason(Code.APPROVAL_MISSING, f"an approval of {connection}", "none")
+            return None
         highest = max(a.predicate.serial for a in own)
         latest = [a for a in own if a.predicate.serial == highest]
         refusal = next((a for a in latest if a.predicate.decision is Verdict.REFUSE), None)
@@ -93,6 +93,11 @@ class Ledger:
         """
         found = self._rejected.get((organization, connection), [])
         return [r.reason for r in found if _may_hide(_name(r.path), serial)]
+
+
+def _is_list(path: str) -> bool:
+    """Whether it is a list of revocations, which `revocation.py` looks at."""
+    return path.startswith(f"{FOLDER}/revocations/") and path.count("/") == 2
 
 
 def _is_of(organization: Organization, approval: Approval) -> bool:

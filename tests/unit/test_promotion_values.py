@@ -16,14 +16,25 @@ from pydantic import ValidationError
 from schemas.promotion.approvals import Held, accept
 from schemas.promotion.canonical import LARGEST_BYTES, canonical, digest
 from schemas.promotion.digest import connection_digest, connection_form
-from schemas.promotion.envelope import NotStrictJson, StatementFile, Verified, read_json, signed, unsigned, verify
-from schemas.promotion.ledger import BreakGlass, Reason, Rejected, Trust
+from schemas.promotion.envelope import (
+    NotStrictJson,
+    Reason,
+    Rejected,
+    StatementFile,
+    Trust,
+    Verified,
+    read_json,
+    signed,
+    unsigned,
+    verify,
+)
 from schemas.promotion.promoted import Promoted, PromotedInvalid, read_promoted
 from schemas.promotion.reasons import Code
 from schemas.promotion.statement import (
     LONGEST_APPROVAL_DAYS,
     Approval,
     AuditHead,
+    BreakGlass,
     Rehearsal,
     Revocations,
     Revoked,
@@ -243,6 +254,7 @@ def trust() -> Trust:
     return Trust(W.test.promotion.trusted_keys, W.anchors)
 
 
+@pytest.mark.rule("key-not-in-image")
 def test_who_signs_takes_the_newest_key_that_is_not_retired() -> None:
     pins = W.test.promotion.trusted_keys
     mine = next(p for p in pins if p.key_id == key_id_of(public_key_of(PORTAL)))
