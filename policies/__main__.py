@@ -1,4 +1,7 @@
-"""The policy pack as the engine starts it (`--policy-pack policies`); every policy is mandatory."""
+"""The policy pack as the engine starts it (`--policy-pack policies`); every policy is mandatory.
+
+But one that only an update must obey: whether connections are approved. In a preview it advises.
+"""
 
 import sys
 from pathlib import Path
@@ -7,6 +10,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from pulumi_policy import EnforcementLevel, PolicyPack
 
+from policies import approval
 from policies.pack import POLICIES
 
+approval.advise_in_previews(approval.POLICY)
 PolicyPack("teams-ehr-connector", POLICIES, EnforcementLevel.MANDATORY)

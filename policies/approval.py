@@ -6,7 +6,6 @@ believed: its promotion, stage, cloud and hosts must be those of the stack's fil
 project. Anchors are the project's, which the image carries. Mandatory in an update; in a preview it advises.
 """
 
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -19,6 +18,7 @@ from pydantic import ValidationError
 
 from policies.containers import containers, environments
 from policies.judging import AZURE, Subject, known, settings_of
+from policies.preview import is_preview_by_environment, on_configured
 from policies.tags import GEOGRAPHY
 from schemas.configuration_document import ConfigurationDocument, ConfigurationDocumentInvalid, unpack
 from schemas.promotion.approvals import held_in
@@ -178,13 +178,25 @@ def _refused(document: ConfigurationDocument, expected: _Expected, images: Itera
 
 def policy() -> ResourceValidationPolicy:
     """A policy with a memory of its own, which lasts one run of the engine."""
-    preview = os.environ.get("PULUMI_DRY_RUN", "").lower() in ("1", "true")
     return ResourceValidationPolicy(
         "approved-configuration",
         "Production serves connections that are approved and rehearsed as they are emitted.",
         Approved().validate,
-        EnforcementLevel.ADVISORY if preview else EnforcementLevel.MANDATORY,
+        _level(preview=is_preview_by_environment()),
     )
+
+
+def _level(*, preview: bool) -> EnforcementLevel:
+    return EnforcementLevel.ADVISORY if preview else EnforcementLevel.MANDATORY
+
+
+def advise_in_previews(judging: ResourceValidationPolicy) -> None:
+    """Let the engine's word decide between advice and refusal."""
+
+    def told(preview: bool) -> None:
+        judging.enforcement_level = _level(preview=preview)
+
+    on_configured(told)
 
 
 POLICY = policy()

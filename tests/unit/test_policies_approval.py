@@ -5,10 +5,12 @@ from collections.abc import Callable
 from contextlib import chdir
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
+from pulumi.runtime.proto.analyzer_pb2 import AnalyzerStackConfigureRequest
 from pulumi_policy import EnforcementLevel, ResourceValidationArgs
+from pulumi_policy import policy as sdk
 from pulumi_policy.proxy import unknown_checking_proxy
 
 from policies import approval
@@ -246,3 +248,22 @@ def test_it_advises_in_a_preview_and_stops_an_update(
     if dry_run is not None:
         monkeypatch.setenv("PULUMI_DRY_RUN", dry_run)
     assert approval.policy().enforcement_level is level
+
+
+@pytest.mark.parametrize(("dry_run", "level"), [(True, EnforcementLevel.ADVISORY), (False, EnforcementLevel.MANDATORY)])
+def test_the_engines_word_decides_between_advice_and_refusal(
+    monkeypatch: pytest.MonkeyPatch, dry_run: bool, level: EnforcementLevel
+) -> None:
+    servicer = cast("Any", sdk)._PolicyAnalyzerServicer
+    asked: list[object] = []
+
+    def configure_stack(self: object, request: object, context: object) -> None:
+        asked.append(request)
+
+    monkeypatch.setattr(servicer, "ConfigureStack", configure_stack)
+    judging = approval.policy()
+    approval.advise_in_previews(judging)
+    request = AnalyzerStackConfigureRequest(stack=STACK, dry_run=dry_run)
+    servicer.ConfigureStack(None, request, None)
+    assert judging.enforcement_level is level
+    assert asked == [request]
