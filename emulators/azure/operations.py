@@ -4,7 +4,6 @@ Owns the order of a write: fault asked for, existence, parents, rules, the store
 nothing of gRPC (`provider.py`). A PostgreSQL server takes one write at a time; another gets ServerIsBusy.
 """
 
-import json
 import random
 import socket
 import time
@@ -14,9 +13,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from emulators.azure import client, rules
+from emulators.azure import client, held, rules
 from emulators.azure.arm import NESTED_PROPERTIES, TYPES, Assigned, Row
-from emulators.azure.blob_data import BlobData, account_of
 from emulators.azure.deployer import DEPLOYER_OBJECT_ID
 from emulators.azure.documents import object_at
 from emulators.azure.errors import AzureError, PartialCreate
@@ -24,15 +22,10 @@ from emulators.azure.faults import FAULTS, take_fault
 from emulators.azure.postgres_parameters import recorded_only
 from emulators.azure.store import FIRST_PORT, LAST_PORT, Contents, Store
 from emulators.azure.supervisor_ids import owner_of, server_of
-from emulators.azure.vault_data import VaultData
 
 if TYPE_CHECKING:
     from emulators.world import World
 
-BROUGHT_KEYS = Path(__file__).with_name("brought_keys.json")
-"""Signing keys whose public halves the image of the emulated cloud lists: they must be the same in every run."""
-CONTAINER = "Microsoft.Storage/storageAccounts/blobServices/containers"
-POLICY = f"{CONTAINER}/immutabilityPolicies"
 THROTTLED_ATTEMPTS = 5
 THROTTLED_PAUSE_SECONDS = 0.2
 SERVER_WRITE_SECONDS = 0.2
@@ -100,13 +93,13 @@ class ResourceManager:
                 if arm is None:
                     return
                 rules.check_delete(contents, arm)
-                self._check_immutable(contents, arm)
+                held.check_immutable(self.state, contents, arm)
                 gone = [arm, *contents.below(arm_id)]
                 for resource in gone:
                     contents.remove(resource["id"])
                 last, had_process = not contents.resources, any(contents.row(r).process for r in gone)
                 identities = any("principalId" in r["properties"] and "clientId" in r["properties"] for r in gone)
-            self._delete_data(gone)
+            held.delete(self.state, gone)
             if last:
                 self._end_supervisor()
             elif had_process or identities:
@@ -190,9 +183,9 @@ class ResourceManager:
     ) -> dict[str, Any]:
         """The real thing behind a resource; then the resource as it is in the store."""
         if token == "azure-native:keyvault:Secret":
-            arm = self._write_secret(arm, inputs)
+            arm = held.write_secret(self.state, self.store.read(), arm, inputs)
         elif token == "azure-native:keyvault:Key":
-            arm = self._write_key(arm)
+            arm = held.write_key(self.state, self.store.read(), arm)
         client.ensure_supervisor(self.state)
         if fault == "partial":
             raise PartialCreate(FAULTS["partial"](arm["id"]), self._finish(arm, "Failed"))
@@ -225,58 +218,6 @@ class ResourceManager:
             if contents.get(arm["id"]) is not None:
                 contents.put(arm)
         return arm
-
-    def _write_secret(self, arm: dict[str, Any], inputs: Mapping[str, Any]) -> dict[str, Any]:
-        vault_id, _, name = arm["id"].rpartition("/secrets/")
-        vault = self.store.read().get(vault_id)
-        assert vault is not None
-        data, value = VaultData(self.state, vault["name"]), inputs["properties"].get("value")
-        present = data.secret(name)
-        if present is None or (value is not None and present["value"] != value):
-            content_type = inputs["properties"].get("contentType")
-            present = data.set_secret(name, str(value or ""), content_type=content_type, tags=inputs.get("tags"))
-        uri = f"{vault['properties']['vaultUri']}secrets/{name}"
-        arm["properties"] |= {"secretUri": uri, "secretUriWithVersion": f"{uri}/{present['version']}"}
-        return arm
-
-    def _write_key(self, arm: dict[str, Any]) -> dict[str, Any]:
-        """The key as it is in the vault, made if it is not there: brought from elsewhere, or new."""
-        vault_id, _, name = arm["id"].rpartition("/keys/")
-        vault = self.store.read().get(vault_id)
-        assert vault is not None
-        data, properties = VaultData(self.state, vault["name"]), arm["properties"]
-        key, brought = data.key(name), _brought(vault, name)
-        if key is None and brought is not None:
-            key = data.bring_key(name, brought["pem"], brought["version"])
-        elif key is None:
-            curve, size = properties.get("curveName") or "P-256", properties.get("keySize") or 2048
-            key = data.create_key(name, properties["kty"], curve=curve, size=size)
-        uri = f"{vault['properties']['vaultUri']}keys/{name}"
-        properties |= {"keyUri": uri, "keyUriWithVersion": f"{uri}/{key['version']}", "attributes": key["attributes"]}
-        return arm
-
-    def _delete_data(self, gone: list[dict[str, Any]]) -> None:
-        for arm in gone:
-            if arm["type"] == "Microsoft.KeyVault/vaults":
-                VaultData(self.state, arm["name"]).clear()
-            elif arm["type"] == "Microsoft.KeyVault/vaults/secrets":
-                vault = arm["id"].rpartition("/secrets/")[0].rsplit("/", 1)[1]
-                VaultData(self.state, vault).delete("secrets", arm["name"])
-            elif arm["type"] == "Microsoft.KeyVault/vaults/keys":
-                vault = arm["id"].rpartition("/keys/")[0].rsplit("/", 1)[1]
-                VaultData(self.state, vault).delete("keys", arm["name"])
-            elif arm["type"] == "Microsoft.Storage/storageAccounts":
-                BlobData(self.state, arm["name"]).clear()
-            elif arm["type"] == CONTAINER:
-                BlobData(self.state, account_of(arm["id"])).remove_container(arm["name"])
-
-    def _check_immutable(self, contents: Contents, arm: Mapping[str, Any]) -> None:
-        """A container with a policy must be empty before it can be deleted; with its account it goes all the same."""
-        if arm["type"] != CONTAINER or not [r for r in contents.below(arm["id"]) if r["type"] == POLICY]:
-            return
-        if BlobData(self.state, account_of(arm["id"])).names(arm["name"]):
-            message = f"the container '{arm['name']}' has an immutability policy and is not empty"
-            raise AzureError(409, "ContainerImmutabilityPolicyFailure", message)
 
     def _end_supervisor(self) -> None:
         client.end_with_the_last_resource(self.state)
@@ -317,14 +258,6 @@ class ResourceManager:
         users = {user.object_id for tenant in self.world.entra.tenants for user in tenant.users}
         groups = set(self.world.entra.groups_of(self.tenant_id))
         return {arm["properties"]["principalId"] for arm in identities} | users | groups | {DEPLOYER_OBJECT_ID}
-
-
-def _brought(vault: Mapping[str, Any], name: str) -> dict[str, Any] | None:
-    """The key that was brought into the vault of this stage and geography under this name, if one was."""
-    tags = object_at(vault, "tags")
-    place = (tags.get("stage"), tags.get("geography"), name)
-    keys = cast(list[dict[str, Any]], json.loads(BROUGHT_KEYS.read_bytes()))
-    return next((k for k in keys if (k["stage"], k["geography"], k["name"]) == place), None)
 
 
 def free_port(contents: Contents) -> int:
