@@ -22,7 +22,7 @@ from jwt.algorithms import ECAlgorithm
 from emulators.azure.client import is_running, operator_token
 from emulators.azure.deployer import DEPLOYER_OBJECT_ID
 from emulators.azure.errors import SupervisorUnavailable
-from emulators.azure.operations import BROUGHT_KEYS
+from emulators.azure.held import BROUGHT_KEYS
 from emulators.azure.store import Store
 from runtime.errors import IdentityUnavailable
 from runtime.http import HttpClients, open_clients
