@@ -181,6 +181,12 @@ EDIT_NOT_SHOWN = Refusal(
     "This is not the change that you were shown",
     "Nothing was proposed. Look at the change again: what is proposed is only what you saw.",
 )
+NOT_ADMINISTRATOR = Refusal(
+    "portal-not-administrator",
+    403,
+    "Only an administrator adds an organisation",
+    "The configuration names the administrators of each organisation. Ask one of yours.",
+)
 EDIT_LAST = Refusal(
     "portal-edit-last",
     409,

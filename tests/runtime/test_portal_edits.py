@@ -208,6 +208,60 @@ async def test_an_organisation_with_a_file_of_its_own_is_edited_there(office: Of
     assert office.file(STACK) == text(STACK)
 
 
+ANNEX = {
+    "organization.id": "lakeside-annex",
+    "organization.name": "Lakeside Annex",
+    "approver": "new",
+    "approver.objectId": "3c3c3c3c-0000-4000-8000-0000000000aa",
+    "approver.displayName": "Nia New",
+}
+
+
+async def test_an_administrator_adds_an_organisation_of_the_tenant(office: Office, avery: Person) -> None:
+    page = f"{EDIT}/organization"
+    usual = {"frameOrigins": "https://127.0.0.1:8471", "launchContextKeys.departmentId": "departmentId"}
+    review = await filled(avery, page, {**NEW, **ANNEX, **usual, "id": "lakeside-annex-test"})
+    assert "Add organisation lakeside-annex with lakeside-annex-test" in review.text
+    done = await proposed(avery, review)
+    assert done.status_code == 200, done.text
+    assert office.branch.startswith("connector/edit-lakeside-annex-")
+    loaded = load_stack(STACK, lambda name: office.file(name))
+    assert loaded.errors == ()
+    assert loaded.stack is not None
+    made = loaded.stack.organizations[-1]
+    assert (made.id, made.name, made.tenant_id, made.geography) == (
+        "lakeside-annex",
+        "Lakeside Annex",
+        TENANT,
+        "americas",
+    )
+    assert [a.display_name for a in made.administrators] == ["Avery Admin"]
+    before, after = text(STACK), office.file()
+    assert after == before.replace(
+        "    - organizations/local/southern-cross.yaml\n",
+        "    - organizations/local/southern-cross.yaml\n    - organizations/local/lakeside-annex.yaml\n",
+    )
+
+
+@pytest.mark.parametrize("identifier", ["", "lakeside", "../../x", "A", "a/b", ".."])
+async def test_a_new_organisations_id_is_new_and_no_path(office: Office, avery: Person, identifier: str) -> None:
+    page = await filled(avery, f"{EDIT}/organization", {**NEW, **ANNEX, "organization.id": identifier})
+    assert page.status_code == 422
+    assert 'href="#organization.id"' in page.text
+    assert office.is_untouched()
+
+
+async def test_an_approver_adds_no_organisation(office: Office) -> None:
+    ansel = await office.portal.signed_in(ANSEL)
+    assert code_of(await ansel.get(f"{EDIT}/organization")) == "portal-not-administrator"
+    assert "Add an organisation" not in (await ansel.get(EDIT)).text
+    fields = form_of(await ansel.get(f"{EDIT}/new?stage=test"), f"{EDIT}/review")
+    answer = await ansel.post(
+        f"{EDIT}/review", {**fields, **NEW, **ANNEX, "verb": "add-organization", "action": "review"}
+    )
+    assert code_of(answer) == "portal-not-administrator"
+
+
 async def test_the_approver_may_edit_too_and_is_told_what_it_means(office: Office) -> None:
     ansel = await office.portal.signed_in(ANSEL)
     form = await ansel.get(f"{EDIT}/connections/lakeside-test")

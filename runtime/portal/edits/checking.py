@@ -94,6 +94,8 @@ def _prefix(organization: Mapping[str, Any], connection_id: str) -> Path:
 def _at(path: Path, prefix: Path, code: str, expected: str, got: str, severity: Severity) -> list[FieldProblem]:
     if path[: len(prefix)] == prefix:
         return [FieldProblem(_field(path[len(prefix) :]), _words(code, expected, got), code, severity)]
+    if path[:2] == _AT and path[2:] in (("id",), ("name",)):
+        return [FieldProblem(f"organization.{path[2]}", _words(code, expected, got), code, severity)]
     if path[:2] == _AT and severity is Severity.ERROR:
         return [FieldProblem("", f"{path_text(path[2:])}: {_words(code, expected, got)}", code, severity)]
     return []

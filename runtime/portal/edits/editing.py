@@ -5,6 +5,7 @@
 
 import difflib
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -13,28 +14,31 @@ from typing import Any, Literal
 from runtime.errors import Refusal
 from runtime.portal import refusals
 from runtime.portal.configuration_view import Change, flat, label_of
-from runtime.portal.edits.source import Source
+from runtime.portal.edits.source import ORGANIZATIONS, Source
 from schemas.loading import is_ours
 from schemas.promotion.canonical import canonical
-from schemas.yaml_edit import EditImpossible, with_value, without_value
+from schemas.yaml_edit import EditImpossible, document, with_value, without_value
 
 
 class Verb(StrEnum):
     ADD = "add"
     EDIT = "edit"
     REMOVE = "remove"
+    ADD_ORGANIZATION = "add-organization"
 
 
+_ID = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 Kind = Literal["same", "gone", "new", "place"]
 
 
 @dataclass(frozen=True)
 class Edit:
-    """A connection as it shall be; `value` is None where it shall go."""
+    """A connection as it shall be; `value` is None where it shall go. `organization` is the new one that it is of."""
 
     verb: Verb
     connection_id: str
     value: Mapping[str, Any] | None
+    organization: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -58,6 +62,8 @@ class Edited:
 
 def edited(source: Source, edit: Edit) -> Edited | Refusal:
     """The edit on top of a source; nothing is checked but that the file can say it."""
+    if edit.organization is not None:
+        return _with_organization(source, edit, edit.organization)
     connections = source.connections
     before = source.connection(edit.connection_id)
     if edit.verb is not Verb.ADD and before is None:
@@ -77,6 +83,22 @@ def edited(source: Source, edit: Edit) -> Edited | Refusal:
     after = [*connections[:at], *([edit.value] if edit.value is not None else []), *connections[at + 1 :]]
     files = {} if text == source.text else {source.file: text}
     return Edited(edit, files, {**source.organization, "connections": after}, changes_of(before, edit.value))
+
+
+def _with_organization(source: Source, edit: Edit, organization: Mapping[str, Any]) -> Edited | Refusal:
+    """A new organisation in a file of its own, which the stack's file names last."""
+    made = {**organization, "connections": [edit.value]}
+    folder = source.stack_file.removeprefix("Pulumi.").removesuffix(".yaml")
+    file = f"organizations/{folder}/{organization.get('id', '')}.yaml"
+    changes = [Change("Organisation", "(not set)", str(organization.get("name", ""))), *changes_of(None, edit.value)]
+    if not _ID.fullmatch(str(organization.get("id", ""))):
+        return Edited(edit, {}, made, changes)  # the check says why
+    heading = "# yaml-language-server: $schema=../../schemas/json/organization.schema.json"
+    try:
+        stack = with_value(source.stack_text, (*ORGANIZATIONS, len(source.entries)), file, is_ours)
+        return Edited(edit, {file: document(made, heading), source.stack_file: stack}, made, changes)
+    except EditImpossible:
+        return refusals.EDIT_IMPOSSIBLE
 
 
 def changes_of(before: Mapping[str, Any] | None, after: Mapping[str, Any] | None) -> list[Change]:

@@ -130,6 +130,14 @@ def connection_of(
     return {name: made[name] for name in dict.fromkeys((*ORDER, *made)) if name in made}
 
 
+def organization_of(fields: Fields, like: Organization) -> dict[str, Any]:
+    """A new organisation beside another of the same tenant: in its geography, with its administrators."""
+    named = {name: value for name in ("id", "name") if (value := _given(fields, f"organization.{name}"))}
+    administrators = [a.model_dump(mode="json", by_alias=True, exclude_none=True) for a in like.administrators]
+    own = {"geography": str(like.geography), "tenantId": like.tenant_id, "administrators": administrators}
+    return {**named, **own}
+
+
 def _with_list(made: dict[str, Any], name: str, lines: list[str]) -> dict[str, Any]:
     if lines or name not in OPTIONAL_LISTS or made.get(name) == []:
         return {**made, name: lines}

@@ -12,6 +12,7 @@ from runtime.errors import Refusal, StartRefused
 from runtime.logs import log
 from runtime.portal import refusals
 from runtime.portal.access import Visitor, organization_of
+from runtime.portal.catalogue import Role
 from runtime.portal.edits.fields import Choice, people
 from runtime.portal.edits.source import Source, find_source
 from runtime.portal.probe import Probe
@@ -53,6 +54,10 @@ class Opened:
     organization: Organization
     editing: Editing
     source: Source
+
+    @property
+    def administers(self) -> bool:
+        return Role.ADMINISTRATOR in self.visitor.roles(self.organization)
 
     @property
     def base(self) -> str:

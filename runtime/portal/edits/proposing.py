@@ -21,7 +21,7 @@ from schemas.promotion.requester import SIGNED_BY, ChangeRequest, Unproven, chan
 from schemas.promotion.statement import Account as Pseudonym
 from schemas.promotion.statement import at
 
-_VERBS = {Verb.ADD: "Add", Verb.EDIT: "Edit", Verb.REMOVE: "Remove"}
+_VERBS = {Verb.ADD: "Add", Verb.EDIT: "Edit", Verb.REMOVE: "Remove", Verb.ADD_ORGANIZATION: "Add"}
 
 
 class TrailerUseless(ConnectorError):
@@ -32,7 +32,7 @@ async def propose(
     services: Services, repository: Repository, source: Source, made: Edited, account: Account
 ) -> Proposal | Conflict | Refusal:
     """Raises `RepositoryUnavailable`, `RepositoryRefused`, `VaultUnavailable`, `TrailerUseless`."""
-    organization_id = str(source.organization["id"])
+    organization_id = str(made.organization["id"])
     files: dict[str, bytes | None] = {name: text.encode() for name, text in made.files.items()}
     subject = title(made.edit, organization_id)
     trailers = await _trailers(services, source.revision, files, account)
@@ -44,6 +44,8 @@ async def propose(
 
 def title(edit: Edit, organization_id: str) -> str:
     """By ids alone: a name in it could be anything."""
+    if edit.verb is Verb.ADD_ORGANIZATION:
+        return f"Add organisation {organization_id} with connection {edit.connection_id}"
     return f"{_VERBS[edit.verb]} connection {edit.connection_id} of {organization_id}"
 
 

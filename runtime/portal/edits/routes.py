@@ -24,6 +24,7 @@ from runtime.portal.access import Visitor, for_signed_in, organization_of
 from runtime.portal.edits.checking import FieldProblem, by_field, check_organization, check_stack, errors
 from runtime.portal.edits.editing import Edit, Edited, Verb, diff, edited
 from runtime.portal.edits.fields import NEW_PERSON, Fields, blank, connection_of, copied, fields_of
+from runtime.portal.edits.fields import organization_of as organization_of_fields
 from runtime.portal.edits.opening import Opened, base_of, base_value, editing_of, opened, repository_refusal
 from runtime.portal.edits.proposing import propose as proposed
 from runtime.portal.edits.source import every_text
@@ -40,6 +41,7 @@ def routes() -> list[BaseRoute]:
     return [
         Route(_BASE, connections),
         Route(f"{_BASE}/new", new),
+        Route(f"{_BASE}/organization", new_organization),
         Route(f"{_BASE}/connections/{{connection}}", form),
         Route(f"{_BASE}/connections/{{connection}}/remove", removal),
         Route(f"{_BASE}/check", check, methods=["POST"]),
@@ -67,6 +69,7 @@ async def connections(request: Request, visitor: Visitor) -> Response | Refusal:
         revision=found.source.revision,
         stages=[(stage, [x for x in listed if x[0]["stage"] == stage]) for stage in map(str, Stage)],
         gone=gone,
+        administers=found.administers,
     )
 
 
@@ -79,6 +82,17 @@ async def new(request: Request, visitor: Visitor) -> Response | Refusal:
     like = found.source.connection(request.query_params.get("like", ""))
     fields = copied(like, str(stage)) if like else blank(str(stage))
     return _form(found, Verb.ADD, "", fields)
+
+
+@for_signed_in
+async def new_organization(request: Request, visitor: Visitor) -> Response | Refusal:
+    """Another organisation of the same tenant, with its first connection: for administrators."""
+    found = await opened(request, visitor)
+    if isinstance(found, Refusal):
+        return found
+    if not found.administers:
+        return refusals.NOT_ADMINISTRATOR
+    return _form(found, Verb.ADD_ORGANIZATION, "", blank("test"))
 
 
 @for_signed_in
@@ -221,6 +235,11 @@ def _made(found: Opened, fields: Fields) -> Edited | Refusal:
     before = found.source.connection(connection_id) if verb == Verb.EDIT else None
     value = connection_of(fields, before, found.choices, found.organization.tenant_id)
     named = connection_id if verb == Verb.EDIT else str(value.get("id", ""))
+    if verb == Verb.ADD_ORGANIZATION:
+        if not found.administers:
+            return refusals.NOT_ADMINISTRATOR
+        beside = organization_of_fields(fields, found.organization)
+        return edited(found.source, Edit(Verb.ADD_ORGANIZATION, named, value, beside))
     return edited(found.source, Edit(Verb(verb), named, value))
 
 
@@ -232,7 +251,8 @@ def _edited_id(fields: Fields) -> str:
 def _quick(found: Opened, made: Edited, fields: Fields) -> list[FieldProblem]:
     if made.edit.value is None:
         return []
-    problems = check_organization(found.source.values, made.organization, made.edit.connection_id, found.others)
+    others = found.others if made.edit.organization is None else found.visitor.catalogue.organizations
+    problems = check_organization(found.source.values, made.organization, made.edit.connection_id, others)
     return [_at_the_choice(p, fields) for p in problems]
 
 
@@ -248,8 +268,9 @@ async def _whole(found: Opened, made: Edited) -> list[FieldProblem]:
     """Problems of the whole stack as it would be. Raises `RepositoryUnavailable`, `RepositoryRefused`."""
     texts = {**await every_text(found.editing.repository, found.source), **made.files}
     source = found.source
+    index = source.index if made.edit.organization is None else len(source.entries)
     _, problems = await asyncio.to_thread(
-        check_stack, source.stack_file, texts, source.index, made.organization, made.edit.connection_id
+        check_stack, source.stack_file, texts, index, made.organization, made.edit.connection_id
     )
     return problems
 
@@ -309,7 +330,7 @@ def _form(
     *,
     nothing: bool = False,
 ) -> Response:
-    values = {**blank("test"), **fields_of({}), **fields}
+    values = {"organization.id": "", "organization.name": "", **blank("test"), **fields_of({}), **fields}
     before = found.source.connection(connection_id) if connection_id else None
     approver = before.get("approver") if before else None
     known = {c.person.object_id for c in found.choices}
