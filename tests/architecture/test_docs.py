@@ -59,7 +59,8 @@ def test_every_address_in_the_readme_is_one_of_the_local_stack() -> None:
     loaded = load_stack("Pulumi.local.yaml", lambda name: (ROOT / name).read_text(encoding="utf-8"))
     assert loaded.stack is not None
     known = {world.entra.url, world.graph.url, *(ehr.url for ehr in world.ehrs)}
-    known |= {f"https://{geography.public_hosts.test}" for geography in loaded.stack.geographies.values()}
+    for geography in loaded.stack.geographies.values():
+        known |= {f"https://{host}" for host in (geography.public_hosts.test, geography.portal_host)}
     ports = {url.rsplit(":", 1)[1] for url in known}
     assert set(re.findall(r":(84\d\d)\b", README)) == ports - {"8472", "8473"}
 
