@@ -1,33 +1,20 @@
 """The resource types that this project emits, one row each: what Resource Manager knows about them.
 
-Owns type token, ARM type, API version, id template, names, create-only properties and computed outputs. A type that is
-not here does not exist in this cloud. How a row is used is in `operations.py`; rules between resources in `rules.py`.
+Owns type token, ARM type, API version, id template, names and create-only properties. A type that is not here does not
+exist in this cloud. How a row is used is in `operations.py`; what is computed in `computed.py`; rules between resources
+in `rules.py`.
 """
 
-import hashlib
-import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
 
+from emulators.azure import computed
+from emulators.azure.computed import Computed
 from emulators.azure.documents import list_at, object_at
 
 BODY = ("location", "tags", "identity", "kind", "managedBy", "extendedLocation")
 """Inputs that stand beside `properties` in an ARM body; every other one is a path parameter or inside `properties`."""
-
-
-@dataclass(frozen=True)
-class Assigned:
-    """What the emulated cloud gives to a new resource."""
-
-    tenant_id: Callable[[], str]
-    reserve_port: Callable[[], int]
-    identities: Callable[[str], Mapping[str, str] | None]
-    """Principal and client id of a user-assigned identity by its ARM id."""
-
-
-Computed = Callable[[str, Mapping[str, Any], Mapping[str, Any] | None, Assigned], dict[str, Any]]
-"""(ARM id, body, body before this write or None, what the cloud gives) -> read-only properties."""
 
 
 @dataclass(frozen=True)
@@ -127,160 +114,6 @@ def without(body: dict[str, Any], paths: list[str]) -> dict[str, Any]:
     return body
 
 
-# --- computed properties ----------------------------------------------------------------------------------------
-
-
-def _succeeded(
-    arm_id: str, body: Mapping[str, Any], before: Mapping[str, Any] | None, given: Assigned
-) -> dict[str, Any]:
-    return {"provisioningState": "Succeeded"}
-
-
-def _nothing(arm_id: str, body: Mapping[str, Any], before: Mapping[str, Any] | None, given: Assigned) -> dict[str, Any]:
-    return {}
-
-
-def _network(arm_id: str, body: Mapping[str, Any], before: Mapping[str, Any] | None, given: Assigned) -> dict[str, Any]:
-    return {"provisioningState": "Succeeded", "resourceGuid": _kept(before, "resourceGuid", _guid)}
-
-
-def _endpoint(
-    arm_id: str, body: Mapping[str, Any], before: Mapping[str, Any] | None, given: Assigned
-) -> dict[str, Any]:
-    name = body["name"]
-    card = arm_id.rsplit("/", 1)[0].rsplit("/", 1)[0] + f"/networkInterfaces/{name}.nic.{short_hash(arm_id)}"
-    return {"provisioningState": "Succeeded", "networkInterfaces": [{"id": card}]}
-
-
-def _zone(arm_id: str, body: Mapping[str, Any], before: Mapping[str, Any] | None, given: Assigned) -> dict[str, Any]:
-    return {
-        "provisioningState": "Succeeded",
-        "maxNumberOfRecordSets": 25000,
-        "numberOfRecordSets": 1,
-        "maxNumberOfVirtualNetworkLinks": 1000,
-        "maxNumberOfVirtualNetworkLinksWithRegistration": 100,
-    }
-
-
-def _link(arm_id: str, body: Mapping[str, Any], before: Mapping[str, Any] | None, given: Assigned) -> dict[str, Any]:
-    return {"provisioningState": "Succeeded", "virtualNetworkLinkState": "Completed"}
-
-
-def _identity(
-    arm_id: str, body: Mapping[str, Any], before: Mapping[str, Any] | None, given: Assigned
-) -> dict[str, Any]:
-    return {
-        "tenantId": given.tenant_id(),
-        "principalId": _kept(before, "principalId", _guid),
-        "clientId": _kept(before, "clientId", _guid),
-    }
-
-
-def _workspace(
-    arm_id: str, body: Mapping[str, Any], before: Mapping[str, Any] | None, given: Assigned
-) -> dict[str, Any]:
-    return {"provisioningState": "Succeeded", "customerId": _kept(before, "customerId", _guid)}
-
-
-def _vault(arm_id: str, body: Mapping[str, Any], before: Mapping[str, Any] | None, given: Assigned) -> dict[str, Any]:
-    return {
-        "provisioningState": "Succeeded",
-        "vaultUri": _kept(before, "vaultUri", lambda: f"https://127.0.0.1:{given.reserve_port()}/"),
-    }
-
-
-def _server(arm_id: str, body: Mapping[str, Any], before: Mapping[str, Any] | None, given: Assigned) -> dict[str, Any]:
-    return {
-        "state": "Ready",
-        "minorVersion": "0",
-        "fullyQualifiedDomainName": _kept(
-            before, "fullyQualifiedDomainName", lambda: f"127.0.0.1:{given.reserve_port()}"
-        ),
-    }
-
-
-def _administrator(
-    arm_id: str, body: Mapping[str, Any], before: Mapping[str, Any] | None, given: Assigned
-) -> dict[str, Any]:
-    return {"objectId": body["name"]}
-
-
-def _configuration(
-    arm_id: str, body: Mapping[str, Any], before: Mapping[str, Any] | None, given: Assigned
-) -> dict[str, Any]:
-    return {"isConfigPendingRestart": False, "isReadOnly": False}
-
-
-def _environment(
-    arm_id: str, body: Mapping[str, Any], before: Mapping[str, Any] | None, given: Assigned
-) -> dict[str, Any]:
-    domain = f"{short_hash(arm_id)}.{body.get('location', 'unknown')}.azurecontainerapps.io"
-    return {
-        "provisioningState": "Succeeded",
-        "defaultDomain": domain,
-        "staticIp": "127.0.0.1",
-        "eventStreamEndpoint": f"https://{body.get('location')}.azurecontainerapps.dev{arm_id}/eventstream",
-    }
-
-
-def _app(arm_id: str, body: Mapping[str, Any], before: Mapping[str, Any] | None, given: Assigned) -> dict[str, Any]:
-    """`operations.py` adds the ingress's FQDN, which needs the environment's domain."""
-    revision = f"{body['name']}--{short_hash(repr(body.get('properties', {}).get('template')))[:7]}"
-    return {
-        "provisioningState": "InProgress",
-        "runningStatus": "Running",
-        "latestRevisionName": revision,
-        "latestReadyRevisionName": (before or {}).get("properties", {}).get("latestReadyRevisionName", ""),
-        "customDomainVerificationId": hashlib.sha256(given.tenant_id().encode()).hexdigest().upper(),
-        "outboundIpAddresses": ["127.0.0.1"],
-    }
-
-
-def _secret(arm_id: str, body: Mapping[str, Any], before: Mapping[str, Any] | None, given: Assigned) -> dict[str, Any]:
-    """`operations.py` fills in the URIs once the value is in the vault."""
-    return {"secretUri": "", "secretUriWithVersion": ""}
-
-
-def _key(arm_id: str, body: Mapping[str, Any], before: Mapping[str, Any] | None, given: Assigned) -> dict[str, Any]:
-    """`operations.py` fills in the URIs once the key is in the vault."""
-    return {"keyUri": "", "keyUriWithVersion": ""}
-
-
-def _account(arm_id: str, body: Mapping[str, Any], before: Mapping[str, Any] | None, given: Assigned) -> dict[str, Any]:
-    location = body.get("location")
-    blob = object_at(before, "properties.primaryEndpoints").get("blob")
-    return {
-        "provisioningState": "Succeeded",
-        "primaryEndpoints": {"blob": blob or f"https://127.0.0.1:{given.reserve_port()}/"},
-        "primaryLocation": location,
-        "statusOfPrimary": "available",
-    }
-
-
-def _container(
-    arm_id: str, body: Mapping[str, Any], before: Mapping[str, Any] | None, given: Assigned
-) -> dict[str, Any]:
-    return {"leaseState": "Available", "leaseStatus": "Unlocked"}
-
-
-def _immutability(
-    arm_id: str, body: Mapping[str, Any], before: Mapping[str, Any] | None, given: Assigned
-) -> dict[str, Any]:
-    return {"state": "Unlocked"}
-
-
-def _kept(before: Mapping[str, Any] | None, key: str, make: Callable[[], str]) -> str:
-    return (before or {}).get("properties", {}).get(key) or make()
-
-
-def _guid() -> str:
-    return str(uuid.uuid4())
-
-
-def short_hash(text: str) -> str:
-    return hashlib.sha256(text.lower().encode()).hexdigest()[:16]
-
-
 _GROUP = "resourceGroups/{resourceGroupName}"
 _NET = f"{_GROUP}/providers/Microsoft.Network"
 _ACCOUNT = f"{_GROUP}/providers/Microsoft.Storage/storageAccounts/{{accountName}}"
@@ -289,21 +122,21 @@ _PG = f"{_GROUP}/providers/Microsoft.DBforPostgreSQL/flexibleServers/{{serverNam
 
 TYPES: dict[str, Row] = {
     "azure-native:resources:ResourceGroup": Row(
-        "Microsoft.Resources/resourceGroups", "2024-03-01", _GROUP, "resourceGroupName", _succeeded
+        "Microsoft.Resources/resourceGroups", "2024-03-01", _GROUP, "resourceGroupName", computed.succeeded
     ),
     "azure-native:network:VirtualNetwork": Row(
         "Microsoft.Network/virtualNetworks",
         "2024-05-01",
         f"{_NET}/virtualNetworks/{{virtualNetworkName}}",
         "virtualNetworkName",
-        _network,
+        computed.network,
     ),
     "azure-native:network:Subnet": Row(
         "Microsoft.Network/virtualNetworks/subnets",
         "2024-05-01",
         f"{_NET}/virtualNetworks/{{virtualNetworkName}}/subnets/{{subnetName}}",
         "subnetName",
-        _succeeded,
+        computed.succeeded,
         located=False,
     ),
     "azure-native:network:PrivateEndpoint": Row(
@@ -311,7 +144,7 @@ TYPES: dict[str, Row] = {
         "2024-05-01",
         f"{_NET}/privateEndpoints/{{privateEndpointName}}",
         "privateEndpointName",
-        _endpoint,
+        computed.endpoint,
         create_only=("subnet", "privateLinkServiceConnections", "customNetworkInterfaceName"),
     ),
     "azure-native:network:PrivateDnsZoneGroup": Row(
@@ -319,7 +152,7 @@ TYPES: dict[str, Row] = {
         "2024-05-01",
         f"{_NET}/privateEndpoints/{{privateEndpointName}}/privateDnsZoneGroups/{{privateDnsZoneGroupName}}",
         "privateDnsZoneGroupName",
-        _succeeded,
+        computed.succeeded,
         located=False,
     ),
     "azure-native:privatedns:PrivateZone": Row(
@@ -327,7 +160,7 @@ TYPES: dict[str, Row] = {
         "2024-06-01",
         f"{_NET}/privateDnsZones/{{privateZoneName}}",
         "privateZoneName",
-        _zone,
+        computed.zone,
         autonamed=None,
         located=False,
     ),
@@ -336,7 +169,7 @@ TYPES: dict[str, Row] = {
         "2024-06-01",
         f"{_NET}/privateDnsZones/{{privateZoneName}}/virtualNetworkLinks/{{virtualNetworkLinkName}}",
         "virtualNetworkLinkName",
-        _link,
+        computed.link,
         create_only=("virtualNetwork",),
         located=False,
     ),
@@ -345,14 +178,14 @@ TYPES: dict[str, Row] = {
         "2023-01-31",
         f"{_GROUP}/providers/Microsoft.ManagedIdentity/userAssignedIdentities/{{resourceName}}",
         "resourceName",
-        _identity,
+        computed.identity,
     ),
     "azure-native:authorization:RoleAssignment": Row(
         "Microsoft.Authorization/roleAssignments",
         "2022-04-01",
         "{scope}/providers/Microsoft.Authorization/roleAssignments/{roleAssignmentName}",
         "roleAssignmentName",
-        _nothing,
+        computed.nothing,
         autonamed="guid",
         create_only=("principalId", "roleDefinitionId", "principalType", "delegatedManagedIdentityResourceId"),
         located=False,
@@ -362,7 +195,7 @@ TYPES: dict[str, Row] = {
         "2024-11-01",
         f"{_GROUP}/providers/Microsoft.KeyVault/vaults/{{vaultName}}",
         "vaultName",
-        _vault,
+        computed.vault,
         create_only=("properties.tenantId",),
         globally_named=True,
         process=True,
@@ -372,7 +205,7 @@ TYPES: dict[str, Row] = {
         "2024-11-01",
         f"{_GROUP}/providers/Microsoft.KeyVault/vaults/{{vaultName}}/secrets/{{secretName}}",
         "secretName",
-        _secret,
+        computed.secret,
         write_only=("value",),
         located=False,
     ),
@@ -381,7 +214,7 @@ TYPES: dict[str, Row] = {
         "2024-11-01",
         f"{_GROUP}/providers/Microsoft.KeyVault/vaults/{{vaultName}}/keys/{{keyName}}",
         "keyName",
-        _key,
+        computed.key,
         autonamed=None,
         # Given as `properties`, answered beside them.
         write_only=("properties",),
@@ -393,7 +226,7 @@ TYPES: dict[str, Row] = {
         "2024-01-01",
         _ACCOUNT,
         "accountName",
-        _account,
+        computed.account,
         autonamed=None,
         create_only=("dnsEndpointType", "immutableStorageWithVersioning"),
         body=("sku",),
@@ -405,7 +238,7 @@ TYPES: dict[str, Row] = {
         "2024-01-01",
         f"{_ACCOUNT}/blobServices/{{blobServicesName}}",
         "blobServicesName",
-        _nothing,
+        computed.nothing,
         autonamed=None,
         located=False,
     ),
@@ -414,7 +247,7 @@ TYPES: dict[str, Row] = {
         "2024-01-01",
         _CONTAINER,
         "containerName",
-        _container,
+        computed.container,
         autonamed=None,
         create_only=("defaultEncryptionScope", "denyEncryptionScopeOverride"),
         located=False,
@@ -425,7 +258,7 @@ TYPES: dict[str, Row] = {
         "2024-01-01",
         f"{_CONTAINER}/immutabilityPolicies/{{immutabilityPolicyName}}",
         "immutabilityPolicyName",
-        _immutability,
+        computed.immutability,
         autonamed=None,
         located=False,
     ),
@@ -434,14 +267,14 @@ TYPES: dict[str, Row] = {
         "2023-09-01",
         f"{_GROUP}/providers/Microsoft.OperationalInsights/workspaces/{{workspaceName}}",
         "workspaceName",
-        _workspace,
+        computed.workspace,
     ),
     "azure-native:dbforpostgresql:Server": Row(
         "Microsoft.DBforPostgreSQL/flexibleServers",
         "2025-08-01",
         _PG,
         "serverName",
-        _server,
+        computed.server,
         create_only=(
             "administratorLogin",
             "availabilityZone",
@@ -458,7 +291,7 @@ TYPES: dict[str, Row] = {
         "2025-08-01",
         f"{_PG}/administrators/{{objectId}}",
         "objectId",
-        _administrator,
+        computed.administrator,
         autonamed=None,
         create_only=("principalName", "principalType", "tenantId"),
         write_only=("tenantId",),
@@ -470,7 +303,7 @@ TYPES: dict[str, Row] = {
         "2025-08-01",
         f"{_PG}/configurations/{{configurationName}}",
         "configurationName",
-        _configuration,
+        computed.configuration,
         autonamed=None,
         located=False,
         process=True,
@@ -480,7 +313,7 @@ TYPES: dict[str, Row] = {
         "2025-08-01",
         f"{_PG}/databases/{{databaseName}}",
         "databaseName",
-        _nothing,
+        computed.nothing,
         create_only=("charset", "collation"),
         located=False,
         process=True,
@@ -490,7 +323,7 @@ TYPES: dict[str, Row] = {
         "2025-02-02-preview",
         f"{_GROUP}/providers/Microsoft.App/managedEnvironments/{{environmentName}}",
         "environmentName",
-        _environment,
+        computed.environment,
         frozen=("vnetConfiguration",),
         create_only=("zoneRedundant", "infrastructureResourceGroup"),
         write_only=("appLogsConfiguration.logAnalyticsConfiguration.sharedKey",),
@@ -500,7 +333,7 @@ TYPES: dict[str, Row] = {
         "2025-02-02-preview",
         f"{_GROUP}/providers/Microsoft.App/containerApps/{{containerAppName}}",
         "containerAppName",
-        _app,
+        computed.app,
         create_only=("managedEnvironmentId", "environmentId"),
         process=True,
     ),

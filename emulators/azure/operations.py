@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from emulators.azure import client, held, rules
-from emulators.azure.arm import NESTED_PROPERTIES, TYPES, Assigned, Row
+from emulators.azure.arm import NESTED_PROPERTIES, TYPES, Row
+from emulators.azure.computed import Assigned
 from emulators.azure.deployer import DEPLOYER_OBJECT_ID
 from emulators.azure.documents import object_at
 from emulators.azure.errors import AzureError, PartialCreate

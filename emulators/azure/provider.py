@@ -24,8 +24,9 @@ from google.rpc import status_pb2  # pyright: ignore[reportMissingTypeStubs]
 from pulumi.runtime.proto import plugin_pb2, provider_pb2, provider_pb2_grpc
 
 from emulators.azure import bags, client, input_types
-from emulators.azure.arm import NESTED_PROPERTIES, TYPES, Assigned, Row
+from emulators.azure.arm import NESTED_PROPERTIES, TYPES, Row
 from emulators.azure.bags import UNKNOWN
+from emulators.azure.computed import Assigned
 from emulators.azure.deployer import DEPLOYER_CLIENT_ID, DEPLOYER_OBJECT_ID
 from emulators.azure.differences import changes, refreshed, same_place
 from emulators.azure.documents import object_at
