@@ -91,8 +91,10 @@ class Story:
 
     async def production_refused(self, expected: set[Code], organization: str | None = None) -> None:
         """`pulumi up` of production, which must stop with these reasons before it changes anything."""
+        engine = self.production.engine
+        await asyncio.to_thread(engine.prepare)
         try:
-            await asyncio.to_thread(self.production.engine.up)
+            await asyncio.to_thread(engine.up)
         except EngineFailed as stopped:
             said = {code for code in _CODE.findall(stopped.advice) if code in set(Code)}
             self._expect(expected <= said, f"production refuses for {sorted(expected)}, got {sorted(said)}")
