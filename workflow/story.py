@@ -246,7 +246,7 @@ class Story:
         self.steps.append(step)
         about = [f"digest {step.sha256[:12]}"] if step.sha256 else []
         about += [", ".join(step.reasons)] if step.reasons else []
-        what = f"{step.step.replace('-', ' ')}{': ' if about else ''}{'; '.join(about)}"
+        what = f"{step.step}{': ' if about else ''}{'; '.join(about)}"
         self.say(step.organization or "all", step.connection or "", "promotion", what)
 
     def _expect(self, holds: bool, what: str) -> None:

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-COLOURS = {"provider": "cyan", "patient": "magenta", "meeting": "green", "ehr": "yellow"}
+COLOURS = {"provider": "cyan", "patient": "magenta", "meeting": "green", "ehr": "yellow", "promotion": "blue"}
 QUIET_SECONDS = 2.0
 
 
@@ -37,9 +37,14 @@ class Timeline:
 
     def say(self, organization: str, csn: str, who: str, what: str) -> None:
         colour = COLOURS.get(who, "white")
-        self._print(f"{organization:<16} {csn:<10} [{colour}]{who:<9}[/] {escape(what)}")
+        self._print(f"{organization:<14} {csn:<25} [{colour}]{who:<9}[/] {escape(what)}")
 
     def summary(self, document: dict[str, Any]) -> None:
+        steps = Table("step", "connection", "digest", "reasons", title="approval and promotion", title_justify="left")
+        for s in document["promotion"]:
+            about = s.get("connection") or s.get("organization") or "all"
+            steps.add_row(s["step"], about, s.get("sha256", "")[:12], ", ".join(s["reasons"]))
+        self.console.print(steps)
         table = Table("organisation", "geography", "location", "visits", "launches", "write-backs")
         for o in document["organizations"]:
             visits = o["visits"]
