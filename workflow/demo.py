@@ -126,6 +126,7 @@ class Telling:
             await story.promote(rehearsed)
         with self.test.phase("revocation"):
             records.append(await self._in_production(story, first, other))
+            story.visit_ended(first)
         return records, story.steps
 
     async def _in_production(self, story: Story, first: Organization, other: Organization) -> Record:

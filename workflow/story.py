@@ -200,6 +200,11 @@ class Story:
                 await asyncio.sleep(1)
         self._tell(Step("launch-refused", organization.id, connection.id, reasons=[code]))
 
+    def visit_ended(self, organization: Organization) -> None:
+        """The visit that was under way when its connection was revoked."""
+        connection = self._connection(organization, Stage.PRODUCTION, self.production.config)
+        self._tell(Step("visit-ended", organization.id, connection.id))
+
     # --- shared -----------------------------------------------------------------------------------------------------
 
     def merge(self, branch: str) -> None:
