@@ -1,4 +1,4 @@
-"""`connector demo`: one document of the story and its visits on standard output, progress beside it, and nothing left."""
+"""`connector demo`: the story and its visits as one document on standard output, progress beside it, nothing left."""
 
 import json
 from pathlib import Path
