@@ -169,7 +169,7 @@ def respelled(scene: Scene) -> Scene:
 
 
 def unreadable_promoted(scene: Scene) -> Scene:
-    return scene.edit({FILE: b"{}"})
+    return scene.edit({FILE: b"["})
 
 
 # --- statements ---
@@ -308,6 +308,8 @@ ATTACKS: dict[str, tuple[Callable[[Scene], Scene], GateCode]] = {
     "an entry of nobody's": (entry_of_nobody, GateCode.PROMOTED_EDITED),
     "promoted.json respelled": (respelled, GateCode.PROMOTED_EDITED),
     "promoted.json unreadable": (unreadable_promoted, GateCode.PROMOTED_EDITED),
+    "promoted.json emptied": (lambda s: s.edit({FILE: b"{}"}), GateCode.PROMOTED_EDITED),
+    "promoted.json taken away": (lambda s: s.edit({FILE: None}), GateCode.PROMOTED_EDITED),
     # statements
     "an old statement moved": (moved, GateCode.STATEMENT_CHANGED),
     "an old statement edited": (edited, GateCode.STATEMENT_CHANGED),
@@ -388,6 +390,12 @@ ATTACKS: dict[str, tuple[Callable[[Scene], Scene], GateCode]] = {
         GateCode.PROTECTION_WEAK,
     ),
     # configuration
+    "no production stack any more": (lambda s: s.edit({PRODUCTION_FILE: None}), GateCode.CONFIGURATION_INVALID),
+    "production that calls itself test": (
+        lambda s: s.text(PRODUCTION_FILE, ("stage: production\n", "stage: test\n")),
+        GateCode.CONFIGURATION_INVALID,
+    ),
+    "no test stack any more": (lambda s: s.edit({TEST_FILE: None}), GateCode.CONFIGURATION_INVALID),
     "configuration that is none": (
         lambda s: s.text("organizations/test/northwind.yaml", ("fhirBaseUrl: https:", "fhirBaseUrl: http:")),
         GateCode.CONFIGURATION_INVALID,

@@ -8,11 +8,10 @@ from schemas.promotion.approvals import revocations_file
 from schemas.promotion.decide import Decision
 from schemas.promotion.promoted import FILE, PromotedInvalid, read_promoted
 from schemas.promotion.statement import FOLDER
-from schemas.promotion.trust import Trust
 from schemas.strict_yaml import read_yaml
 from schemas.vocabulary import Stage
 from workflow.merge.guarded import engine_settings, guarded_files
-from workflow.merge.judging import AnchorsOf, Compared, ImageOf, Side, compared, side
+from workflow.merge.judging import AnchorsOf, Compared, ImageOf, Side, compared, side, trusts
 from workflow.merge.paths import check_paths
 from workflow.merge.people import check_approvers, check_reviews, logins_of, requesters
 from workflow.merge.promotion import check_promoted_file, check_promotion
@@ -60,16 +59,18 @@ class Gate:
             return Outcome(pull, tuple(early))
         changed = changes(base, head)
         findings = [*check_protection(pull.rules, self.app, pull.base_branch), *check_paths(changed, head)]
-        unclear = {f.where for f in findings}
-        findings += [f for f in _of_configuration(head) if f.where.partition(":")[0] not in unclear]
+        unclear = {f.where for f in findings if f.code is GateCode.PATH_UNCLEAR}
+        invalid = [f for f in _of_configuration(head) if f.where.partition(":")[0] not in unclear]
+        invalid += _unreadable(base, head)
         pairs, problems = self._sides(base, head)
-        findings += problems
+        told = bool(invalid or unclear)  # why a stack of the head cannot be read
+        invalid += [p for p in problems if p.code is GateCode.BASE_INVALID or not told]
+        findings += invalid or _of_promoted(base, head)
         found = [compared(n, b, h, self.anchors_of, self.image_of, now) for n, b, h in pairs if h is not None]
-        trusts = [t for c in found for t in c.trusts]
-        if trusts:
+        count = [trust for _, side_, _ in pairs for trust in trusts(side_, self.anchors_of)]
+        if count:
             clear = [c for c in changed if c.path not in unclear]
-            findings += check_statements(clear, base, head, trusts, now)
-            findings += _of_promoted(base, head)
+            findings += check_statements(clear, base, head, count, now)
         guarded = [*guarded_files(c.path for c in changed), *_of_engine(changed, base, head)]
         for one in found:
             findings += _beyond(check_promotion(one, guarded), findings, one)
@@ -86,6 +87,9 @@ class Gate:
                 problems.append(Finding(GateCode.BASE_INVALID, "a base revision that can be read", before, name))
                 continue
             after = side(head, name, before.stack.promotion.source)
+            if isinstance(after, str):
+                expected = "production with the test stack of the base revision"
+                problems.append(Finding(GateCode.CONFIGURATION_INVALID, expected, after, name))
             pairs.append((name, before, None if isinstance(after, str) else after))
         return pairs, problems
 
@@ -93,8 +97,8 @@ class Gate:
         commits = [Revision(head.store, c) for c in commits_between(base.commit, head.commit, head.store) or ()]
         for one in sides:
             names = logins_of([one.stack, one.source])
-            trust = Trust(one.source.promotion.trusted_keys, self.anchors_of(one.source.cloud))
-            asking, problems = requesters(pull, commits, trust, names)
+            _, portal = trusts(one, self.anchors_of)
+            asking, problems = requesters(pull, commits, portal, names)
             yield from problems
             yield from check_reviews(pull, one.stack.promotion.reviewers, asking)
 
@@ -119,18 +123,20 @@ def _of_configuration(head: Revision) -> Iterator[Finding]:
             yield Finding(GateCode.CONFIGURATION_INVALID, f"{path}{problem.expected}", got, where)
 
 
-def _of_promoted(base: Revision, head: Revision) -> Iterator[Finding]:
+def _unreadable(base: Revision, head: Revision) -> Iterator[Finding]:
     try:
-        content = head.content(FILE)
-        before, after = read_promoted(base.content(FILE)), read_promoted(content)
+        _ = (read_promoted(base.content(FILE)), read_promoted(head.content(FILE)))
     except (PromotedInvalid, OSError) as problem:
-        yield Finding(GateCode.PROMOTED_EDITED, "the file as `connector promote` writes it", str(problem), FILE)
-        return
+        yield Finding(GateCode.PROMOTED_EDITED, "a file that fits its schema", str(problem), FILE)
+
+
+def _of_promoted(base: Revision, head: Revision) -> list[Finding]:
+    content = head.content(FILE)
+    before, after = read_promoted(base.content(FILE)), read_promoted(content)
     stacks = [found for found in (head.stack(name).stack for name in head.stacks()) if found is not None]
     production = (s for s in stacks if s.stage is Stage.PRODUCTION)
     known = {c.id for s in production for o in s.organizations for c in o.connections}
-    if base.content(FILE) != content:
-        yield from check_promoted_file(content, before, after, known)
+    return list(check_promoted_file(content, before, after, known)) if base.content(FILE) != content else []
 
 
 def _of_engine(changed: Sequence[Changed], base: Revision, head: Revision) -> Iterator[str]:

@@ -48,13 +48,6 @@ class Compared:
     head: Side
     before: Decisions
     after: Decisions
-    trusts: tuple[Trust, Trust]
-    """Of the base revision's production and test stack."""
-
-    @property
-    def portal(self) -> Trust:
-        """Whose portal signs: the test stack's."""
-        return self.trusts[1]
 
     def is_promoted(self, decision: Decision) -> bool:
         """Whether the pull request changes what is served, or what is said to be promoted, of a connection."""
@@ -85,9 +78,16 @@ def side(revision: Revision, stack: str, source: str | None = None) -> Side | st
         return str(problem)
 
 
+def trusts(base: Side, anchors_of: AnchorsOf) -> tuple[Trust, Trust]:
+    """Whose signatures count in the base revision's production stack, and in its test stack."""
+    production, test = (
+        Trust(stack.promotion.trusted_keys, anchors_of(stack.cloud)) for stack in (base.stack, base.source)
+    )
+    return production, test
+
+
 def compared(name: str, base: Side, head: Side, anchors_of: AnchorsOf, image_of: ImageOf, now: datetime) -> Compared:
     anchors = anchors_of(base.stack.cloud)
-    trusts = (Trust(base.stack.promotion.trusted_keys, anchors), Trust(base.source.promotion.trusted_keys, anchors))
 
     def decided(side: Side, at_base: Promoted | None) -> Decisions:
         stack = side.stack.model_copy(update={"promotion": base.stack.promotion, "cloud": base.stack.cloud})
@@ -97,4 +97,4 @@ def compared(name: str, base: Side, head: Side, anchors_of: AnchorsOf, image_of:
         return decide(known)
 
     before, after = decided(base, None), decided(head, base.approvals.promoted)
-    return Compared(name, base, head, before, after, trusts)
+    return Compared(name, base, head, before, after)

@@ -17,6 +17,11 @@ _APPROVALS = re.compile(
 )
 
 
+def is_plain(path: str) -> bool:
+    """Whether everybody reads a path alike, and it leads nowhere else."""
+    return bool(_PLAIN.fullmatch(path)) and len(path) <= 300 and ".git" not in path.lower().split("/")
+
+
 def check_paths(changed: Iterable[Changed], head: Revision) -> Iterator[Finding]:
     """Of what changes, and of what the head has twice."""
     twice = _alike(head)
@@ -32,7 +37,7 @@ def _problem(change: Changed, twice: frozenset[str]) -> tuple[str, str] | None:
     path = change.path
     if change.after is not None and not change.after.is_regular:
         return "a plain file", "a link or a submodule"
-    if not _PLAIN.fullmatch(path) or len(path) > 300 or ".git" in path.lower().split("/"):
+    if not is_plain(path):
         return "a path of letters, digits, dots, hyphens and underscores", "another one"
     if path.casefold() in twice:
         return "each path once", "two that differ in upper and lower case only"

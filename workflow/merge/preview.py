@@ -18,6 +18,7 @@ from schemas.stack_config import PROJECT
 from schemas.strict_yaml import read_yaml
 from workflow.engine import Engine
 from workflow.errors import EngineFailed
+from workflow.merge.paths import is_plain
 from workflow.merge.reasons import Finding, GateCode
 from workflow.merge.revision import Revision
 from workflow.project import Project
@@ -50,7 +51,7 @@ def workspace(project: Project, head: Revision, stack: str) -> Generator[Path]:
             if entry.name not in NOT_LINKED and not DATA.fullmatch(entry.name):
                 (root / entry.name).symlink_to(entry.resolve())
         for path, file in head.files.items():
-            if DATA.fullmatch(path) and file.is_regular:
+            if DATA.fullmatch(path) and is_plain(path) and file.is_regular:
                 place = root / path
                 place.parent.mkdir(parents=True, exist_ok=True)
                 place.write_bytes(head.read(path))

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 
 from schemas.promotion.envelope import StatementFile, Verified, verify
-from schemas.promotion.reasons import Reason
+from schemas.promotion.reasons import Code, Reason
 from schemas.promotion.revocation import Held, accept
 from schemas.promotion.statement import FOLDER, Revocations, is_statement_file
 from schemas.promotion.trust import Trust
@@ -60,7 +60,10 @@ def _of_list(
 
 def _verified(revision: Revision, path: str, trusts: Sequence[Trust]) -> Verified | Reason:
     """The statement, or the first stack's reason why it does not count."""
-    file = StatementFile(path, revision.read(path))
+    try:
+        file = StatementFile(path, revision.read(path))
+    except OSError as problem:
+        return Reason(Code.STATEMENT_MALFORMED, "a file that can be read", problem.strerror or "another", path)
     results = [verify(file, trust) for trust in trusts]
     for result in results:
         if isinstance(result, Verified):
