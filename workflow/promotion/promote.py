@@ -241,8 +241,10 @@ def _message(promotion: Promotion) -> str:
 
 
 def _not_proposed(problem: ConnectorError) -> NotProposed:
-    refused = NotProposed(f"the repository did not take it: {problem}")
-    refused.advice = getattr(problem, "advice", "")
+    refused = NotProposed(f"the repository of the configuration: {problem}")
+    refused.advice = (
+        problem.advice or "promotion.repository of the test stack names it; `connector up` makes a local one"
+    )
     return refused
 
 
