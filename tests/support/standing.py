@@ -15,14 +15,23 @@ from runtime.serving import Serving, credential_of, may_serve
 from schemas.configuration_document import ConfigurationDocument
 from schemas.promotion.approvals import Approvals
 from schemas.promotion.envelope import StatementFile
-from schemas.promotion.statement import Revoked, at
-from schemas.stack_config import StackConfig
+from schemas.promotion.statement import Revoked, Verdict, at
+from schemas.stack_config import EhrConnection, Organization, StackConfig
 from schemas.vocabulary import ClientRole, GeographyName, Stage
 from tests.support.connector import FakeVault, Outside, clients, services_over, settings_for
 from tests.support.launching import Place
 from tests.support.postgres import PASSWORD
 from tests.support.samples import load
-from tests.support.statements import NOW, private_key, revocations, statement_file
+from tests.support.statements import (
+    NOW,
+    accepted,
+    approval,
+    digest_of,
+    private_key,
+    promoted,
+    revocations,
+    statement_file,
+)
 from tests.support.storage import FakeStorage
 
 AMERICAS = GeographyName.AMERICAS
@@ -133,3 +142,27 @@ def without(approvals: Approvals, *parts: str) -> Approvals:
     """But for the files whose path has one of these in it."""
     kept = tuple(s for s in approvals.statements if not any(p in s.path for p in parts))
     return replace(approvals, statements=kept)
+
+
+def everything(*, served: bool = False) -> Approvals:
+    """Of both stages; `served`: and promoted in production."""
+    given = accepted(sample(Stage.TEST))
+    return replace(given, promoted=promoted(sample(Stage.TEST))) if served else given
+
+
+def lakeside(connection_id: str = "lakeside-test") -> tuple[Organization, EhrConnection]:
+    organization = next(o for o in sample(Stage.TEST).organizations if o.id == "lakeside")
+    return organization, next(c for c in organization.connections if c.id == connection_id)
+
+
+def approved_file(serial: int, decision: Verdict = Verdict.APPROVE, **changes: Any) -> StatementFile:
+    """An approval (or refusal) of lakeside-test, by the portal."""
+    organization, connection = lakeside()
+    given = approval(organization, connection, serial=serial, decision=decision, **changes)
+    key = private_key(Stage.TEST, AMERICAS, "portal-signing")
+    return statement_file(key, given, digest_of(sample(Stage.TEST), organization, connection))
+
+
+def events(logs: list[Any], event: str) -> list[str]:
+    """The codes of an event's lines."""
+    return [str(line.get("code", "")) for line in logs if line["event"] == event]
