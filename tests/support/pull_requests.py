@@ -58,6 +58,7 @@ class Step:
     message: str = "Promote lakeside\n"
     author: User | None = ROBIN
     committer: User | None = ROBIN
+    identity: bytes = b"Somebody <somebody@example.org>"
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,7 @@ class Scene:
         start = _commit(self.store, {"README.md": b"other"}, [], "Other") if self.behind else root
         commits, authors = [start], dict[str, Authors]()
         for step in self.steps:
-            commits.append(_commit(self.store, step.files, [commits[-1]], step.message))
+            commits.append(_commit(self.store, step.files, [commits[-1]], step.message, step.identity))
             authors[commits[-1]] = Authors(step.author, step.committer)
         head = commits[-1]
         reviews = tuple(Review(who, state, head if newest else root) for who, state, newest in self.reviews)
@@ -120,7 +121,13 @@ def codes(scene: Scene) -> set[str]:
     return {str(f.code) for f in scene.judged().findings}
 
 
-def _commit(store: MemoryObjectStore, files: Tree, parents: list[str], message: str) -> str:
+def _commit(
+    store: MemoryObjectStore,
+    files: Tree,
+    parents: list[str],
+    message: str,
+    identity: bytes = b"Base <base@example.org>",
+) -> str:
     entries: list[tuple[bytes, ObjectID, int]] = []
     for path, content in files.items():
         mode, data = content if isinstance(content, tuple) else (stat.S_IFREG | 0o644, content)
@@ -130,7 +137,7 @@ def _commit(store: MemoryObjectStore, files: Tree, parents: list[str], message: 
     commit = Commit()
     commit.tree = commit_tree(store, entries)
     commit.parents = [ObjectID(p.encode()) for p in parents]
-    commit.author = commit.committer = b"Somebody <somebody@example.org>"
+    commit.author = commit.committer = identity
     commit.author_time = commit.commit_time = int(NOW.timestamp())
     commit.author_timezone = commit.commit_timezone = 0
     commit.message = message.encode()

@@ -12,6 +12,7 @@ import pytest
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from runtime.portal.repository.objects import AUTHOR
 from schemas.promotion.promoted import FILE, Promoted
 from schemas.promotion.requester import ChangeRequest, changes_digest, payload, to_sign, trailers
 from schemas.promotion.statement import Account
@@ -346,6 +347,14 @@ ATTACKS: dict[str, tuple[Callable[[Scene], Scene], GateCode]] = {
     "opened by the reviewer": (lambda s: replace(s, opened_by=QUINN), GateCode.REVIEW_BY_REQUESTER),
     "a commit of nobody's": (by(None), GateCode.REQUESTER_UNKNOWN),
     "the portal's commit without a trailer": (by(PORTAL, PORTAL), GateCode.REQUESTER_UNKNOWN),
+    "what promote committed, opened by an app": (
+        lambda s: replace(s.last(author=None, committer=None, identity=AUTHOR), opened_by=PORTAL),
+        GateCode.REQUESTER_UNKNOWN,
+    ),
+    "what promote committed, reviewed by who opened it": (
+        lambda s: replace(s.last(author=None, committer=None, identity=AUTHOR), opened_by=QUINN),
+        GateCode.REVIEW_BY_REQUESTER,
+    ),
     "the approver did not review": (
         lambda s: replace(s, reviews=((QUINN, "APPROVED", True),)),
         GateCode.APPROVER_REVIEW_MISSING,
@@ -417,6 +426,7 @@ def test_the_accepted_pull_request_passes() -> None:
 
 ACCEPTED: dict[str, Callable[[Scene], Scene]] = {
     "as the portal proposes it": proposed,
+    "as promote commits it": lambda s: s.last(author=None, committer=None, identity=AUTHOR),
     "with an edit of the documentation": hand_added,
     "with a person's change on GitHub's pages": by(ROBIN, User("web-flow")),
     "with a comment after the approval": reviewed((QUINN, "APPROVED", True), (QUINN, "COMMENTED", True)),

@@ -1,6 +1,7 @@
 """Rules of people: who asked for a change, and that somebody else reviewed it.
 
-A requester is whom the portal's signed trailer names, else a commit's author; and whoever opened the pull request.
+A requester is whom the portal's signed trailer names, else a commit's author; and whoever opened the pull request, who
+stands for what `connector promote` committed for them.
 A platform engineer who is none of them approves the newest commit, and so does the approver of what is promoted where
 their GitHub account is configured. GitHub takes names in any case for one account: so one counts as written in the
 configuration only, and is a requester in whatever case.
@@ -9,6 +10,7 @@ configuration only, and is a requester in whatever case.
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from runtime.portal.repository.objects import AUTHOR
 from schemas.promotion.requester import ChangeRequest, Unproven, requester_of
 from schemas.promotion.trust import Trust
 from schemas.promotion_config import Reviewer
@@ -52,6 +54,8 @@ def requesters(
         found |= {p.login for p in people if p is not None and p.is_person}
         if asked is not None:
             accounts.add((asked.requester.tenant_id, asked.requester.object_id))
+        elif commit.author == AUTHOR and pull.author.is_person:
+            continue  # `connector promote`, run by whoever opened the pull request
         elif any(p is None or not p.is_person for p in people) or not people:
             expected = "a commit by a person, or with the portal's trailer"
             problems.append(Finding(GateCode.REQUESTER_UNKNOWN, expected, "nobody who is known", commit.commit[:12]))

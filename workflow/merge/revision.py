@@ -56,6 +56,11 @@ class Revision:
         return self._commit.message.decode("utf-8", "replace")
 
     @property
+    def author(self) -> bytes:
+        """Name and address, as whoever committed wrote them."""
+        return self._commit.author
+
+    @property
     def parents(self) -> list[str]:
         return [p.decode() for p in self._commit.parents]
 
