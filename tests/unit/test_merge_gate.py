@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from runtime.portal.repository.objects import AUTHOR
 from schemas.promotion.promoted import FILE, Promoted
 from schemas.promotion.requester import ChangeRequest, changes_digest, payload, to_sign, trailers
-from schemas.promotion.statement import Account
+from schemas.promotion.statement import Account, BreakGlass
 from schemas.promotion.trust import key_id_of
 from schemas.vocabulary import GeographyName, Stage
 from tests.support.pull_requests import (
@@ -444,6 +444,34 @@ ACCEPTED: dict[str, Callable[[Scene], Scene]] = {
 @pytest.mark.parametrize("name", ACCEPTED)
 def test_what_does_not_matter_stops_nobody(name: str) -> None:
     assert codes(ACCEPTED[name](accepted_scene())) == set()
+
+
+def test_broken_glass_serves_what_nobody_approved_and_promotes_nothing() -> None:
+    scene = accepted_scene()
+    sha256 = entry(scene.head, CONNECTION, 1).sha256
+    glass = BreakGlass(
+        form=1,
+        organization="lakeside",
+        geography=GeographyName.AMERICAS,
+        stage=Stage.PRODUCTION,
+        connection=CONNECTION,
+        waives=("approval-missing",),
+        reason="The old system is away",
+        issued_by=REQUESTER,
+        issued="2026-06-01T11:00:00Z",
+        expires="2026-06-02T11:00:00Z",
+    )
+    key = private_key(Stage.PRODUCTION, GeographyName.AMERICAS, "revocation-signing")
+    file = statement_file(key, glass, sha256)
+
+    def without(promoted: Promoted) -> Promoted:
+        left = {k: v for k, v in promoted.connections.items() if k != CONNECTION}
+        return promoted.model_copy(update={"connections": left})
+
+    base = {p: c for p, c in scene.base.items() if p != OLD} | {FILE: promoted_of(scene.base, without)}
+    scene = replace(scene, base=base).edit({OLD: None, NEW: None, FILE: base[FILE]})
+    assert codes(scene) == {str(GateCode.NOT_APPROVED)}
+    assert codes(scene.edit({file.path: file.content})) == set()
 
 
 ALONE: dict[str, Callable[[Scene], Scene]] = {

@@ -47,7 +47,8 @@ def _of_connection(compared: Compared, decision: Decision) -> Finding | None:
         return Finding(GateCode.NOT_APPROVED, "a connection that is approved", told, connection)
     before, entry = compared.before.get(connection), compared.head.approvals.promoted.of(connection)
     changed_here = before is None or before.sha256 != decision.sha256
-    if changed_here and (entry is None or entry.sha256 != decision.sha256):
+    by_approval = decision.approval is not None  # who is served by broken glass alone is not promoted
+    if changed_here and by_approval and (entry is None or entry.sha256 != decision.sha256):
         got = "an entry of another configuration" if entry else "no entry"
         return Finding(GateCode.NOT_PROMOTED, f"an entry of it in {FILE}", got, connection)
     return None
