@@ -97,8 +97,9 @@ def _run_in_stack(run: ProgramRun, main: Path) -> int:
     try:
         loop.run_until_complete(pulumi.runtime.run_in_stack(program))
     except pulumi.RunError as error:
+        # Told plainly, and that is all: the engine adds no "unhandled error" below it.
         pulumi.log.error(str(error))
-        return 1
+        return ERROR_ALREADY_SHOWN
     except Exception as error:  # noqa: BLE001 - whatever the program raises is shown as its own failure
         pulumi.log.error(f"Program failed with an unhandled exception:\n{_traceback_from(main, error)}")
         return ERROR_ALREADY_SHOWN

@@ -159,7 +159,7 @@ def test_a_policy_pack_lets_pass_what_it_allows_and_stops_what_it_does_not(engin
     ("program", "shown", "not_shown"),
     [
         ("raise ValueError('wrong value')", "ValueError: wrong value", "language_program"),
-        ("import pulumi\nraise pulumi.RunError('said plainly')", "said plainly", "Traceback"),
+        ("import pulumi\nraise pulumi.RunError('said plainly')", "said plainly", "exit code"),
         ("import sys\nsys.exit(3)", "non-zero exit code: 3", "Traceback"),
         ("import os, signal\nos.kill(os.getpid(), signal.SIGKILL)", "ended by SIGKILL", "Traceback"),
         ("import does_not_exist", "No module named 'does_not_exist'", "language_program"),
