@@ -4,7 +4,7 @@
 MAKEFLAGS += --no-builtin-rules
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help demo up test check workflows format lock set-up browser clean
+.PHONY: help demo up test mutate bench check workflows format lock set-up browser clean
 
 CACHE := $(if $(filter /%,$(XDG_CACHE_HOME)),$(XDG_CACHE_HOME),$(HOME)/.cache)/teams-ehr-connector
 STATE := $(or $(CONNECTOR_STATE),$(CURDIR)/.local)
@@ -22,6 +22,7 @@ help:
 	@echo 'make demo [ARGS="--appointments 20 --seed 7"]   the whole product on this machine, then all of it is gone'
 	@echo 'make up                                         the same, left running until Ctrl-C'
 	@echo 'make test [ARGS="tests/unit -k name"]           every test'
+	@echo 'make mutate | bench                             each rule taken away: its tests fail | what deciding costs'
 	@echo 'make check | format                             style, types, house rules | apply the style'
 	@echo 'make lock                                       resolve the requirements anew'
 	@echo 'make clean                                      stop what runs; empty .venv, .local and the cache'
@@ -36,6 +37,14 @@ up: $(STAMP)
 test: $(STAMP) browser
 	@$(BIN)/python -m tools.pulumi_cli >/dev/null
 	@$(BIN)/pytest $(ARGS)
+
+# Each rule is taken away in turn: its tests must fail and no other. No switch in the product: tests/mutation.
+mutate: $(STAMP)
+	@$(BIN)/python -m tests.mutation $(ARGS)
+
+# JSON lines; ratios within one run, for comparing, never asserted.
+bench: $(STAMP)
+	@$(BIN)/python -m tests.bench $(ARGS)
 
 browser: $(STAMP)
 	@$(BIN)/python -m tests.support.browser >/dev/null
