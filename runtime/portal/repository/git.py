@@ -190,6 +190,7 @@ class _Remote:
         return sha
 
     def _fetch(self, sha: str) -> None:
+        self.memory.fetched += 1
         wanted = ObjectID(sha.encode())
 
         def only(_: Mapping[Ref, ObjectID], depth: int | None = None) -> list[ObjectID]:

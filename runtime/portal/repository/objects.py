@@ -15,7 +15,7 @@ from runtime.portal.repository.model import RepositoryRefused
 
 REGULAR = 0o100644
 _FOLDER = 0o040000
-MOST_OBJECTS = 200_000
+MOST_FETCHES = 200
 AUTHOR = b"Teams EHR connector <connector@invalid>"
 """Nobody: the trailer of the message says who asked (RFC 2606 keeps `.invalid` from ever being an address)."""
 
@@ -28,11 +28,12 @@ class Memory:
 
     def __init__(self) -> None:
         self.repo = MemoryRepo()
+        self.fetched = 0
         self._made: dict[bytes, ShaFile] = {}
 
     @property
     def is_full(self) -> bool:
-        return sum(1 for _ in self.repo.object_store) > MOST_OBJECTS
+        return self.fetched > MOST_FETCHES
 
     def has(self, commit: str) -> bool:
         return ObjectID(commit.encode()) in self.repo.object_store
