@@ -344,6 +344,15 @@ async def test_an_answer_of_entra_is_heard_in_the_browser_that_asked(portal: Por
     assert code_of(await other.get(back.headers["location"])) == "portal-other-browser"
 
 
+async def test_nobody_is_signed_in_by_a_link_to_somebody_elses_answer(portal: Portal) -> None:
+    attacker, victim = portal.browser(), portal.browser()
+    page = await attacker.get("/sign-in")
+    to_entra = await attacker.post("/sign-in", {"next": hidden(page, "next")})
+    back = await attacker.at_entra(to_entra.headers["location"], *ANSEL)
+    assert code_of(await victim.get(back.headers["location"])) == "portal-other-browser"
+    assert (victim.cookie, portal.rows("portal_session")) == ({}, [])
+
+
 async def test_an_answer_of_entra_is_heard_once(portal: Portal) -> None:
     person = portal.browser()
     page = await person.get("/sign-in")
