@@ -100,16 +100,17 @@ class _Deciding:
             for c, p in self.proposals.items()
             if p.organization.id == organization.id and c not in own and not self._stands(p)
         ]
-        if not lacking:
-            return own
-        expected = f"every connection of {organization.id} approved"
-        reason = Reason(Code.ORGANIZATION_INCOMPLETE, expected, f"{', '.join(sorted(lacking))} not approved")
-        return {
-            c: self._concluded(organization, d, [reason], d.warnings)
-            if isinstance(d, Approved) and not self._unchanged(d)
-            else d
-            for c, d in own.items()
-        }
+        if lacking:
+            expected = f"every connection of {organization.id} approved"
+            got = f"{', '.join(sorted(lacking))} not approved"
+            reason = Reason(Code.ORGANIZATION_INCOMPLETE, expected, got)
+            own = {
+                c: self._concluded(organization, d, [reason], d.warnings)
+                if isinstance(d, Approved) and not self._unchanged(d)
+                else d
+                for c, d in own.items()
+            }
+        return own
 
     def _stands(self, proposal: Proposal) -> bool:
         """Whether a connection of the test stack has an approval in force."""
