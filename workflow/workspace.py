@@ -68,16 +68,18 @@ class Workspace:
     """A project that holds what the repository has."""
 
     def __init__(self, project: Project, stack: StackConfig) -> None:
-        repository = ensure_repository(project, stack)
         config = stack.promotion.repository
-        if repository is None or config is None:
+        if config is None or config.folder is None:
             raise WorkflowError("a workspace needs a stack whose repository is a folder")
-        self.repository, self.branch = repository, config.branch
         self.project = Project(project.state / "workspace", project.state)
         self.project.root.mkdir(mode=0o700, parents=True, exist_ok=True)
         for name in LINKED:
             _link(self.project.root / name, (project.root / name if (project.root / name).exists() else SOURCE / name))
         _link(self.project.root / ".local", project.state)
+        # Below the workspace, as its own stacks find it: the state folder may be anywhere.
+        self.repository, self.branch = self.project.root / config.folder, config.branch
+        if not (self.repository / "HEAD").exists():
+            make_repository(self.repository, config, configuration_files(project))
 
     def update(self) -> str:
         """Take what the configured branch has now; answers its commit."""
