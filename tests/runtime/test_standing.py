@@ -273,6 +273,7 @@ async def test_broken_glass_is_said_each_minute_for_as_long_as_it_is_in_force(pl
             with capture_logs() as logs:
                 await here.refresh()
             assert events(logs, "break-glass") == ["break-glass"]
+            assert [line["log_level"] for line in logs if line["event"] == "break-glass"] == ["error"]
             assert (await here.serving()).allowed
             assert here.rows("SELECT count(*) FROM connector.audit WHERE action = 'break-glass-in-force'") == [(1,)]
         here.clock.passes(hours=2)
