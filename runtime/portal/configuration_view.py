@@ -16,6 +16,7 @@ Form = Mapping[str, Any]
 
 _LABELS: dict[str, str] = {
     "organization.id": "Organisation",
+    "organization.name": "Organisation's name",
     "organization.tenantId": "Microsoft 365 tenant",
     "organization.geography": "Geography",
     "launchHost": "Launches arrive at",

@@ -147,11 +147,15 @@ def test_an_edit_is_proposed_by_keyboard_alone(
         administrator = PortalVisitor(context, stack, avery, accessibility.journey("administrator by keyboard"))
         page = administrator.page
         administrator.sign_in()
-        for link in ("Prairie", "Edit connections", f"Edit {CONNECTION}"):
+        way = {
+            "Prairie": "Prairie Children's Hospital",
+            "Edit connections": "Edit Prairie Children's Hospital",
+            f"Edit {CONNECTION}": f"Edit {CONNECTION}",
+        }
+        for link, heading in way.items():
             administrator.tab_to(link)
             page.keyboard.press("Enter")
-            page.wait_for_load_state()
-        expect(page.get_by_role("heading", name=f"Edit {CONNECTION}")).to_be_visible()
+            expect(page.get_by_role("heading", name=heading, exact=True)).to_be_visible()
         administrator.type_into("Patient record", "88")
         administrator.tab_to("Review the change")
         page.keyboard.press("Enter")

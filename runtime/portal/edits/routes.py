@@ -21,6 +21,7 @@ from runtime.errors import Refusal
 from runtime.pages.rendering import fragment
 from runtime.portal import refusals, trail
 from runtime.portal.access import Visitor, for_signed_in, organization_of
+from runtime.portal.configuration_view import label_of
 from runtime.portal.edits.checking import FieldProblem, by_field, check_organization, check_stack, errors
 from runtime.portal.edits.editing import Edit, Edited, Verb, diff, edited
 from runtime.portal.edits.fields import NEW_PERSON, Fields, blank, connection_of, copied, fields_of
@@ -345,7 +346,7 @@ def _form(
         connection_id=connection_id,
         values=values,
         problems=by_field(problems or []),
-        errors=wrong,
+        errors=_in_order(wrong),
         look=look,
         nothing=nothing,
         choices=found.choices,
@@ -354,6 +355,14 @@ def _form(
         base=found.base,
         token=form_token(found.visitor.session, f"edit:{found.organization.id}"),
     )
+
+
+def _in_order(problems: list[FieldProblem]) -> list[tuple[FieldProblem, str]]:
+    """From the top of the form to its end, each with what its field is called."""
+    order = list(fields_of({}))
+    place = {name: n for n, name in enumerate(order)}
+    sorted_by_place = sorted(problems, key=lambda p: place.get(p.field, -1))
+    return [(p, label_of(p.field)) for p in sorted_by_place]
 
 
 def _conflict(found: Opened, fields: Fields, conflict: Conflict) -> Response:
