@@ -239,14 +239,14 @@ class _Deciding:
         self, organization: Organization, decision: Decision, warnings: list[Reason]
     ) -> Iterator[Reason]:
         held = self.known.revocations.get(organization.geography)
-        if held is None:
+        refused = self.known.unheld.get(organization.geography)
+        if held is None and refused is not None:
+            yield refused
+        elif held is None:
             expected = f"a list of revocations of {organization.geography}, {self.known.stage}"
             never = Reason(Code.REVOCATIONS_NEVER_HELD, expected, "none, ever")
-            refused = self.known.unheld.get(organization.geography)
-            if refused is None and self.known.by_files:
-                warnings.append(never)
-            else:
-                yield refused or never
+            yield from self._by_what_is_known(never, warnings)
+        if held is None:
             return
         entry = held.revoked(decision.connection, decision.sha256)
         if entry is not None:
@@ -258,6 +258,13 @@ class _Deciding:
                 warnings.append(stale)
             else:
                 yield stale
+
+    def _by_what_is_known(self, never: Reason, warnings: list[Reason]) -> Iterator[Reason]:
+        """Files need not have what the channel has: a list that is not there is then a warning."""
+        if self.known.by_files:
+            warnings.append(never)
+        else:
+            yield never
 
     def _concluded(
         self, organization: Organization, decision: Decision, reasons: list[Reason], warnings: tuple[Reason, ...]
