@@ -140,8 +140,7 @@ class Engine:
             _interrupt(process)
             raise
         if process.returncode:
-            said = "\n".join(f"{output}\n{errors or ''}".splitlines()[-60:])
-            raise EngineFailed(" ".join(arguments[:2]), process.returncode, said)
+            raise EngineFailed(" ".join(arguments[:2]), process.returncode, _told(f"{output}\n{errors or ''}"))
         return output
 
     def _follow(self, process: "subprocess.Popen[str]") -> tuple[str, None]:
@@ -164,6 +163,14 @@ class Engine:
         counts = Counter(str(r["type"]) for r in resources_of(read_checkpoint(self.checkpoint_file)))
         counts.pop("pulumi:pulumi:Stack", None)
         return dict(sorted(counts.items()))
+
+
+def _told(output: str) -> str:
+    """What the engine says went wrong: its diagnostics, which outputs of the stack may follow; else its last lines."""
+    _, found, diagnostics = output.rpartition("\nDiagnostics:\n")
+    if not found:
+        return "\n".join(output.splitlines()[-60:])
+    return re.split(r"\n(?:Outputs|Resources|Policies):\n", diagnostics, maxsplit=1)[0]
 
 
 def read_checkpoint(file: Path) -> dict[str, Any]:
