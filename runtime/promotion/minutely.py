@@ -1,4 +1,4 @@
-"""Deciding at the start of a process, and again each minute for as long as it runs.
+"""Deciding at the start of a process, and again within each minute for as long as it runs.
 
 Owns the clockwork. A start does not wait for what is away: nobody is served until the first decision, and it is tried
 again soon.
@@ -15,7 +15,9 @@ from runtime.logs import log, where
 if TYPE_CHECKING:
     from runtime.bootstrap import Services
 
-MINUTE_SECONDS = 60.0
+LOOK_SECONDS = 15.0
+"""A revocation takes a minute at most, also where a look or two fail."""
+
 AGAIN_SECONDS = 5.0
 
 
@@ -47,5 +49,5 @@ async def decide_once(services: "Services") -> bool:
 
 async def _minutely(services: "Services", *, decided: bool) -> None:
     while True:
-        await asyncio.sleep(MINUTE_SECONDS if decided else AGAIN_SECONDS)
+        await asyncio.sleep(LOOK_SECONDS if decided else AGAIN_SECONDS)
         decided = await decide_once(services)

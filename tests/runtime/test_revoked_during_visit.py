@@ -140,7 +140,7 @@ async def test_who_is_at_the_first_sign_in_when_it_is_withdrawn_does_not_enter(c
 
 
 async def test_it_is_decided_again_each_minute(connector: Connector, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("runtime.promotion.minutely.MINUTE_SECONDS", 0.01)
+    monkeypatch.setattr("runtime.promotion.minutely.LOOK_SECONDS", 0.01)
     services = connector.services
     async with deciding(services):
         assert (await may_serve(services, lakeside(services), ClientRole.PROVIDER)).allowed
