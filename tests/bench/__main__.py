@@ -62,9 +62,12 @@ def _yaml(value: object) -> str:
 
 
 def timed(work: Callable[[], T]) -> tuple[float, T]:
-    started = time.perf_counter()
+    """The better of two, so that what is imported and compiled once counts nowhere."""
+    first = time.perf_counter()
+    work()
+    second = time.perf_counter()
     result = work()
-    return time.perf_counter() - started, result
+    return min(second - first, time.perf_counter() - second), result
 
 
 def loaded(files: dict[str, str]) -> StackConfig:

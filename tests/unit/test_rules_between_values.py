@@ -386,13 +386,16 @@ def test_a_stack_in_azure_runs_no_working_tree() -> None:
     assert ("working-tree-in-azure", "image") in [(p.code, p.path) for p in found]
 
 
+ADDRESS = pytest.mark.rule("address-in-azure")
+
+
 @pytest.mark.parametrize(
     ("key", "value"),
     [
-        ("tokenEndpointOrigins", "[https://127.1]"),
+        pytest.param("tokenEndpointOrigins", "[https://127.1]", marks=ADDRESS),
         ("tokenEndpointOrigins", "[http://localhost:8471]"),
-        ("frameOrigins", "['https://[::ffff:7f00:1]']"),
-        ("issuer", "https://2130706433/oauth2"),
+        pytest.param("frameOrigins", "['https://[::ffff:7f00:1]']", marks=ADDRESS),
+        pytest.param("issuer", "https://2130706433/oauth2", marks=ADDRESS),
         ("issuer", "http://127.0.0.1/oauth2"),
     ],
 )
@@ -424,6 +427,7 @@ def test_the_sample_stacks_have_no_errors(file: str) -> None:
     assert load(file).errors == ()
 
 
+@pytest.mark.rule("epic-url-unusual")
 def test_the_url_of_the_vendor_documentation_is_valid_and_only_warned_about() -> None:
     url = "https://lamnahealthcare.org/fihr/auth/connect-ocurprd-oauth/api/FHDST"
     assert url in text(TEST)
@@ -432,6 +436,7 @@ def test_the_url_of_the_vendor_documentation_is_valid_and_only_warned_about() ->
     assert all(p.severity is Severity.WARNING for p in warnings)
 
 
+@pytest.mark.rule("connection-id-repeated", "location-not-allowed", "organization-id-repeated")
 def test_one_broken_organisation_hides_no_problem_of_others_nor_of_its_own_valid_parts() -> None:
     changes = replaced(
         PRAIRIE, ("name: Prairie Children's Hospital", "name: 12"), ("id: prairie-test", "id: lakeside-test")
