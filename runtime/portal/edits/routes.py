@@ -254,7 +254,7 @@ def _quick(found: Opened, made: Edited, fields: Fields) -> list[FieldProblem]:
         return []
     others = found.others if made.edit.organization is None else found.visitor.catalogue.organizations
     problems = check_organization(found.source.values, made.organization, made.edit.connection_id, others)
-    return [_at_the_choice(p, fields) for p in problems]
+    return list(dict.fromkeys(_at_the_choice(p, fields) for p in problems))
 
 
 def _at_the_choice(problem: FieldProblem, fields: Fields) -> FieldProblem:
@@ -362,7 +362,7 @@ def _in_order(problems: list[FieldProblem]) -> list[tuple[FieldProblem, str]]:
     order = list(fields_of({}))
     place = {name: n for n, name in enumerate(order)}
     sorted_by_place = sorted(problems, key=lambda p: place.get(p.field, -1))
-    return [(p, label_of(p.field)) for p in sorted_by_place]
+    return [(p, "Approver" if p.field == "approver" else label_of(p.field)) for p in sorted_by_place]
 
 
 def _conflict(found: Opened, fields: Fields, conflict: Conflict) -> Response:
