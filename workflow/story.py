@@ -96,7 +96,8 @@ class Story:
         try:
             await asyncio.to_thread(engine.up)
         except EngineFailed as stopped:
-            said = {code for code in _CODE.findall(stopped.advice) if code in set(Code)}
+            refusals = stopped.advice.partition("Production is refused")[2]
+            said = {code for code in _CODE.findall(refusals) if code in set(Code)}
             self._expect(expected <= said, f"production refuses for {sorted(expected)}, got {sorted(said)}")
             self._tell(Step("production-refused", organization, reasons=sorted(said)))
             return

@@ -20,6 +20,8 @@ class Timeline:
 
     def __init__(self, console: Console) -> None:
         self.console = console
+        if not console.is_terminal:
+            console.width = 120
         self._resources = 0
         self._last = 0.0
 
