@@ -54,7 +54,7 @@ SILENT_SECONDS = 60.0
 MAXIMUM_ATTEMPTS = 30
 LONGEST_RETRY_SECONDS = 60
 
-REHEARSE_SECONDS = 5.0
+REHEARSE_SECONDS = 2.0
 """How late a whole visit becomes a rehearsal."""
 
 LOST_AFTER = timedelta(seconds=90)

@@ -12,6 +12,7 @@ import ssl
 import time
 from collections import defaultdict
 from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -30,7 +31,7 @@ from workflow.errors import NotReady, WorkflowError
 from workflow.local import Local, launch_urls
 from workflow.people import Patient, Provider
 from workflow.project import Project
-from workflow.story import Step, Story
+from workflow.story import Step, Story, refusal_of
 from workflow.visit import Plan, Record, drive, judge
 from workflow.workspace import Workspace
 
@@ -55,18 +56,31 @@ def demo(
             test, production = (Local(workspace.project, name, report) for name in (stack, target))
             told = Telling(project, test, production, appointments, seed, say)
             try:
-                test.up()
+                refused = _up_beside_a_refusal(test, production)
                 resources = test.engine.resource_counts()
-                records, steps = asyncio.run(told.told(workspace))
+                records, steps = asyncio.run(told.told(workspace, refused))
             finally:
-                try:
-                    production.down()
-                finally:
-                    test.down()
+                _both(production.down, test.down)
     seconds = {**test.seconds, **{f"production_{k}": v for k, v in production.seconds.items()}}
     seconds["total"] = round(time.monotonic() - began, 2)
     judge(records)
     return document(test.config, records, resources, steps, seconds)
+
+
+def _up_beside_a_refusal(test: Local, production: Local) -> set[str]:
+    """Bring test up; meanwhile ask for production, of which nothing is approved. The codes of its refusal."""
+    production.engine.prepare()
+    refused: list[set[str]] = []
+    _both(test.up, lambda: refused.append(refusal_of(production)))
+    return refused[0]
+
+
+def _both(first: Callable[[], None], second: Callable[[], None]) -> None:
+    """Both to their end, at once: an engine keeps one core busy. Raises what the first raised, else the second."""
+    with ThreadPoolExecutor(1) as pool:
+        other = pool.submit(second)
+        first()
+    other.result()
 
 
 def production_of(project: Project, stack: str) -> str:
@@ -106,15 +120,15 @@ class Telling:
     seed: int
     say: Say
 
-    async def told(self, workspace: Workspace) -> tuple[list[Record], list[Step]]:
-        """The records of all visits, and what each step showed."""
+    async def told(self, workspace: Workspace, refused: set[str]) -> tuple[list[Record], list[Step]]:
+        """The records of all visits, and what each step showed; `refused` is why production was, when it was asked."""
         world, certificates = load_world(), tls.client_context(self.project.state)
         story = Story(workspace, self.test, self.production, world, certificates, self.say)
         await _until_ready(self.test.config, certificates)
         here = organizations_of(self.test.config, world)
         first, other = here[0], here[1 % len(here)]
         with self.test.phase("approval"):
-            await story.nothing_approved(first)
+            await story.nothing_approved(first, refused)
             await story.edit(first)
             await story.approve(here)
         with self.test.phase("visits"):

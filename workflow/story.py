@@ -78,8 +78,8 @@ class Story:
 
     # --- test -------------------------------------------------------------------------------------------------------
 
-    async def nothing_approved(self, organization: Organization) -> None:
-        """A launch and an update of production, both refused."""
+    async def nothing_approved(self, organization: Organization, production: set[str]) -> None:
+        """A launch, and an update of production (for these reasons), both refused."""
         connection = self._connection(organization, Stage.TEST)
         async with self._provider(organization, Stage.TEST, 0) as provider:
             code = await refused_launch(provider, self.ehrs[organization.id].appointments[0].csn)
@@ -87,21 +87,11 @@ class Story:
         self._tell(
             Step("launch-refused", organization.id, connection.id, self._digest(organization, connection), [code])
         )
-        await self.production_refused({Code.APPROVAL_MISSING})
+        self._refused(production, {Code.APPROVAL_MISSING})
 
-    async def production_refused(self, expected: set[Code], organization: str | None = None) -> None:
-        """`pulumi up` of production, which must stop with these reasons before it changes anything."""
-        engine = self.production.engine
-        await asyncio.to_thread(engine.prepare)
-        try:
-            await asyncio.to_thread(engine.up)
-        except EngineFailed as stopped:
-            refusals = stopped.advice.partition("Production is refused")[2]
-            said = {code for code in _CODE.findall(refusals) if code in set(Code)}
-            self._expect(expected <= said, f"production refuses for {sorted(expected)}, got {sorted(said)}")
-            self._tell(Step("production-refused", organization, reasons=sorted(said)))
-            return
-        raise StoryFailed("an update of production went through that must not")
+    def _refused(self, said: set[str], expected: set[Code], organization: str | None = None) -> None:
+        self._expect(expected <= said, f"production refuses for {sorted(expected)}, got {sorted(said)}")
+        self._tell(Step("production-refused", organization, reasons=sorted(said)))
 
     async def edit(self, organization: Organization) -> None:
         """The administrator changes the proposed production connection; it is merged and deployed in test."""
@@ -180,7 +170,8 @@ class Story:
     async def during_the_visit(self, organization: Organization, other: Organization) -> None:
         """While a production visit goes on: another's edit is refused; a revocation stops new launches."""
         await asyncio.to_thread(self._edit_by_hand, other)
-        await self.production_refused({Code.CONFIGURATION_CHANGED}, other.id)
+        said = await asyncio.to_thread(refusal_of, self.production)
+        self._refused(said, {Code.CONFIGURATION_CHANGED}, other.id)
         await asyncio.to_thread(self.workspace.update)
         connection = self._connection(organization, Stage.PRODUCTION, self.production.config)
         revoked = await revoke(
@@ -258,6 +249,16 @@ class Story:
     def _expect(self, holds: bool, what: str) -> None:
         if not holds:
             raise StoryFailed(f"expected that {what}")
+
+
+def refusal_of(production: Local) -> set[str]:
+    """The codes with which `pulumi up` of production stops, before it changes anything. Raises `StoryFailed`."""
+    try:
+        production.engine.up()
+    except EngineFailed as stopped:
+        refusals = stopped.advice.partition("Production is refused")[2]
+        return {code for code in _CODE.findall(refusals) if code in set(Code)}
+    raise StoryFailed("an update of production went through that must not")
 
 
 async def refused_launch(provider: Provider, csn: str) -> str:

@@ -18,7 +18,7 @@ from runtime.portal.repository import Conflict, Repository
 from runtime.promotion import statements
 from schemas.promotion.envelope import StatementFile
 
-LOOK_SECONDS = 5.0
+LOOK_SECONDS = 2.0
 LATEST_SECONDS = 300.0
 _LOCK = "SELECT pg_try_advisory_xact_lock(hashtextextended('statements-outbox', 0))"
 

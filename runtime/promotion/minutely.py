@@ -15,7 +15,7 @@ from runtime.logs import log, where
 if TYPE_CHECKING:
     from runtime.bootstrap import Services
 
-LOOK_SECONDS = 15.0
+LOOK_SECONDS = 10.0
 """A revocation takes a minute at most, also where a look or two fail."""
 
 AGAIN_SECONDS = 5.0
