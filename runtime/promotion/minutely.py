@@ -1,11 +1,12 @@
-"""Deciding at the start of a process, and again within each minute for as long as it runs.
+"""Deciding at the start of a process, and again each minute for as long as it runs; looking for a list in between.
 
 Owns the clockwork. A start does not wait for what is away: nobody is served until the first decision, and it is tried
 again soon.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator
+import itertools
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 
@@ -16,8 +17,9 @@ if TYPE_CHECKING:
     from runtime.bootstrap import Services
 
 LOOK_SECONDS = 10.0
-"""A revocation takes a minute at most, also where a look or two fail."""
+"""A revocation takes a minute at most, also where some looks fail."""
 
+LOOKS_A_MINUTE = 6
 AGAIN_SECONDS = 5.0
 
 
@@ -36,8 +38,12 @@ async def deciding(services: "Services") -> AsyncGenerator[None]:
 
 async def decide_once(services: "Services") -> bool:
     """Whether it was decided. What fails is logged, and leaves the standing as it was."""
+    return await _done(services, services.standing.refresh)
+
+
+async def _done(services: "Services", work: "Callable[[Services], Awaitable[None]]") -> bool:
     try:
-        await services.standing.refresh(services)
+        await work(services)
     except ConnectorError as e:
         log.error("not-decided", error=type(e).__name__, reason=str(e))
         return False
@@ -48,6 +54,9 @@ async def decide_once(services: "Services") -> bool:
 
 
 async def _minutely(services: "Services", *, decided: bool) -> None:
-    while True:
+    for look in itertools.count(1):
         await asyncio.sleep(LOOK_SECONDS if decided else AGAIN_SECONDS)
-        decided = await decide_once(services)
+        if not decided or look % LOOKS_A_MINUTE == 0:
+            decided = await decide_once(services)
+        else:
+            await _done(services, services.standing.look)

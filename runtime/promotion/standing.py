@@ -52,6 +52,13 @@ class Standing:
         await self._decide(services)
         self._alert(services)
 
+    async def look(self, services: "Services") -> None:
+        """Take the newest list of revocations, and decide where it is another one. Raises as `refresh`."""
+        before = self.held
+        self._holding = await revocations.hold(services, self._holding)
+        if self.held != before:
+            await self._decide(services)
+
     async def catch_up(self, services: "Services") -> None:
         """Decide again where a statement was recorded since. Raises `DatabaseUnavailable`."""
         if services.settings.stage is not Stage.TEST:

@@ -139,8 +139,12 @@ async def test_who_is_at_the_first_sign_in_when_it_is_withdrawn_does_not_enter(c
     assert connector.rows("visit") == []
 
 
-async def test_it_is_decided_again_each_minute(connector: Connector, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("looks_a_minute", [1, 1_000_000], ids=["by deciding", "by a look for another list"])
+async def test_a_revocation_is_noticed_within_the_minute(
+    connector: Connector, monkeypatch: pytest.MonkeyPatch, looks_a_minute: int
+) -> None:
     monkeypatch.setattr("runtime.promotion.minutely.LOOK_SECONDS", 0.01)
+    monkeypatch.setattr("runtime.promotion.minutely.LOOKS_A_MINUTE", looks_a_minute)
     services = connector.services
     async with deciding(services):
         assert (await may_serve(services, lakeside(services), ClientRole.PROVIDER)).allowed
