@@ -4,7 +4,7 @@
 MAKEFLAGS += --no-builtin-rules
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help demo up test mutate bench check workflows format lock set-up browser clean
+.PHONY: help demo up test mutate bench many check workflows format lock set-up browser clean
 
 CACHE := $(if $(filter /%,$(XDG_CACHE_HOME)),$(XDG_CACHE_HOME),$(HOME)/.cache)/teams-ehr-connector
 STATE := $(or $(CONNECTOR_STATE),$(CURDIR)/.local)
@@ -23,6 +23,7 @@ help:
 	@echo 'make up                                         the same, left running until Ctrl-C'
 	@echo 'make test [ARGS="tests/unit -k name"]           every test'
 	@echo 'make mutate | bench                             each rule taken away: its tests fail | what deciding costs'
+	@echo 'make many [ARGS="--organizations 1000"]         many organisations: preview, update, a launch at the last'
 	@echo 'make check | format                             style, types, house rules | apply the style'
 	@echo 'make lock                                       resolve the requirements anew'
 	@echo 'make clean                                      stop what runs; empty .venv, .local and the cache'
@@ -45,6 +46,11 @@ mutate: $(STAMP)
 # JSON lines; ratios within one run, for comparing, never asserted.
 bench: $(STAMP)
 	@$(BIN)/python -m tests.bench $(ARGS)
+
+# A thousand organisations in the local stack: preview, update, a launch at the last one. Takes minutes.
+many: $(STAMP)
+	@$(BIN)/python -m tools.pulumi_cli >/dev/null
+	@$(BIN)/python -m tests.bench.many $(ARGS)
 
 browser: $(STAMP)
 	@$(BIN)/python -m tests.support.browser >/dev/null

@@ -40,21 +40,23 @@ def project(organizations: int) -> dict[str, str]:
     files: dict[str, str] = {}
     for number in range(organizations):
         name = f"clinic-{number:04d}"
-        organization = _renamed(model, name, number)
-        files[f"organizations/bench/{name}.yaml"] = _yaml(organization)
+        organization = renamed(model, "prairie", name, number)
+        files[f"organizations/bench/{name}.yaml"] = as_yaml(organization)
     stack["config"]["teams-ehr-connector:organizations"] = list(files)
-    return {SAMPLE: _yaml(stack), **files}
+    return {SAMPLE: as_yaml(stack), **files}
 
 
-def _renamed(model: dict[str, Any], name: str, number: int) -> dict[str, Any]:
-    organization = json.loads(json.dumps(model).replace("prairie", name).replace(":8472", f":{20000 + number}"))
+def renamed(model: dict[str, Any], before: str, name: str, number: int) -> dict[str, Any]:
+    """An organisation like another, with a third connection, and an EHR at a port of its own."""
+    port = model["connections"][0]["fhirBaseUrl"].split("/")[2].rpartition(":")[2]
+    organization = json.loads(json.dumps(model).replace(before, name).replace(f":{port}", f":{20000 + number}"))
     test, production = organization["connections"]
     second = json.loads(json.dumps(production).replace("-prd", "-prd2").replace("-production", "-second"))
     organization["connections"] = [test, production, second]
     return organization
 
 
-def _yaml(value: object) -> str:
+def as_yaml(value: object) -> str:
     out = io.StringIO()
     yaml = YAML()
     yaml.dump(value, out)

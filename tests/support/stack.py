@@ -225,8 +225,8 @@ class Running:
                 self._up.set()
         self._up.set()
 
-    def until_up(self) -> None:
-        if not self._up.wait(START_SECONDS) or self.process.poll() is not None:
+    def until_up(self, seconds: float = START_SECONDS) -> None:
+        if not self._up.wait(seconds) or self.process.poll() is not None:
             raise AssertionError("connector up did not come up:\n" + "\n".join(self.lines[-60:]))
 
     def end(self) -> int:
