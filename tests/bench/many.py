@@ -1,7 +1,7 @@
 """`make many`: a thousand organisations on this machine: the preview, the update, and a launch at the last of them.
 
-A project of its own in a temporary folder: organisations in files, three connections each, everything approved. The last
-one is a hospital of the emulated world, so that somebody can press "Begin virtual visit" there. Prints JSON lines.
+A project of its own in a temporary folder: organisations in files, three connections each, everything approved. The
+last one is a hospital of the emulated world, so that somebody can press "Begin virtual visit" there. Prints JSON lines.
 """
 
 import argparse
