@@ -11,7 +11,7 @@ from schemas.loading import load_stack
 from tests.support.accessibility import Accessibility
 from tests.support.bare_repository import BareRepository
 from tests.support.browser_journeys import DESKTOP, PHONE, open_window
-from tests.support.portal_journeys import PortalVisitor
+from tests.support.portal_people import PortalPerson, account_of
 from tests.support.stack import TestStack
 
 ORGANIZATION, CONNECTION = "prairie", "prairie-test"
@@ -20,9 +20,7 @@ FILE = "organizations/local/prairie.yaml"
 
 @pytest.fixture
 def avery(stack: TestStack) -> User:
-    tenant = next(o.tenant_id for o in stack.config.organizations if o.id == ORGANIZATION)
-    users = next(t.users for t in stack.world.entra.tenants if t.id == tenant)
-    return next(u for u in users if u.user_principal_name.startswith("avery.admin@"))
+    return account_of(stack, ORGANIZATION, "avery.admin")
 
 
 @pytest.fixture
@@ -34,16 +32,16 @@ def repository(stack: TestStack) -> BareRepository:
 @pytest.fixture(params=[DESKTOP, PHONE], ids=["desktop", "phone"])
 def administrator(
     request: pytest.FixtureRequest, browser: Browser, stack: TestStack, avery: User, accessibility: Accessibility
-) -> Iterator[PortalVisitor]:
+) -> Iterator[PortalPerson]:
     with open_window(browser, request.param) as context:
-        yield PortalVisitor(context, stack, avery, accessibility.journey(request.node.name))
+        yield PortalPerson(context, stack, avery, accessibility.journey(request.node.name))
 
 
 def edits(repository: BareRepository) -> set[str]:
     return {b for b in repository.branches() if b.startswith(f"connector/edit-{ORGANIZATION}-")}
 
 
-def to_the_form(administrator: PortalVisitor) -> None:
+def to_the_form(administrator: PortalPerson) -> None:
     page = administrator.page
     administrator.sign_in()
     page.get_by_role("link", name="Prairie Children's Hospital").click()
@@ -55,7 +53,7 @@ def to_the_form(administrator: PortalVisitor) -> None:
 
 
 def test_an_edit_is_checked_as_one_types_shown_and_proposed(
-    administrator: PortalVisitor, repository: BareRepository
+    administrator: PortalPerson, repository: BareRepository
 ) -> None:
     page, before = administrator.page, edits(repository)
     to_the_form(administrator)
@@ -83,7 +81,7 @@ def test_an_edit_is_checked_as_one_types_shown_and_proposed(
     assert changed == [('      provider: "1201"', '      provider: "771"')]
 
 
-def test_a_hint_leads_to_the_url_that_is_meant(administrator: PortalVisitor) -> None:
+def test_a_hint_leads_to_the_url_that_is_meant(administrator: PortalPerson) -> None:
     page = administrator.page
     to_the_form(administrator)
     url = page.get_by_label("FHIR base URL")
@@ -95,7 +93,7 @@ def test_a_hint_leads_to_the_url_that_is_meant(administrator: PortalVisitor) -> 
     administrator.seen("looked")
 
 
-def test_a_new_connection_is_a_copy_with_its_own_ids(administrator: PortalVisitor, repository: BareRepository) -> None:
+def test_a_new_connection_is_a_copy_with_its_own_ids(administrator: PortalPerson, repository: BareRepository) -> None:
     page, before = administrator.page, edits(repository)
     to_the_form(administrator)
     page.get_by_role("link", name="Cancel").click()
@@ -126,7 +124,7 @@ def test_a_new_connection_is_a_copy_with_its_own_ids(administrator: PortalVisito
     assert "prairie-annex" in [c.id for o in loaded.stack.organizations for c in o.connections]
 
 
-def test_a_removal_says_what_it_means(administrator: PortalVisitor, repository: BareRepository) -> None:
+def test_a_removal_says_what_it_means(administrator: PortalPerson, repository: BareRepository) -> None:
     page, before = administrator.page, edits(repository)
     to_the_form(administrator)
     page.get_by_role("link", name="Cancel").click()
@@ -144,7 +142,7 @@ def test_an_edit_is_proposed_by_keyboard_alone(
 ) -> None:
     before = edits(repository)
     with open_window(browser) as context:
-        administrator = PortalVisitor(context, stack, avery, accessibility.journey("administrator by keyboard"))
+        administrator = PortalPerson(context, stack, avery, accessibility.journey("administrator by keyboard"))
         page = administrator.page
         administrator.sign_in()
         way = {
@@ -170,13 +168,12 @@ def test_an_edit_is_proposed_by_keyboard_alone(
 def test_everything_works_without_script(browser: Browser, stack: TestStack, avery: User) -> None:
     context = browser.new_context(ignore_https_errors=True, java_script_enabled=False)
     with context:
-        account = avery
         page = context.new_page()
         geography = next(iter(stack.config.geographies.values()))
         page.goto(f"https://{geography.portal_host}/organizations/{ORGANIZATION}/edit/connections/{CONNECTION}")
         page.get_by_role("button", name="Sign in with Microsoft").click()
-        page.get_by_role("button", name=account.user_principal_name).click()
-        page.get_by_label("Password").fill(account.password)
+        page.get_by_role("button", name=avery.user_principal_name).click()
+        page.get_by_label("Password").fill(avery.password)
         page.get_by_role("button", name="Sign in").click()
         page.get_by_role("button", name="Look at this URL").click()
         expect(page.get_by_text("A FHIR server answers here, with a SMART configuration.")).to_be_visible()

@@ -1,7 +1,5 @@
 """People at the portal in a browser, who find their way by what they read; axe checks each page that they see."""
 
-import re
-
 from playwright.sync_api import BrowserContext, Page, expect
 
 from emulators.world import User
@@ -9,7 +7,7 @@ from schemas.vocabulary import GeographyName
 from tests.support.accessibility import Journey
 from tests.support.stack import TestStack
 
-TABS = 60
+TABS = 80
 
 
 class PortalPerson:
@@ -31,7 +29,7 @@ class PortalPerson:
         self.journey.check(self.page, name)
 
     def press(self, name: str) -> None:
-        self.page.get_by_role("button", name=name).click()
+        self.page.get_by_role("button", name=name).last.click()
 
     def sign_in(self) -> None:
         self.page.goto(self.url)
@@ -70,18 +68,25 @@ class PortalPerson:
         expect(self.page.get_by_role("heading", name="How it stands")).to_be_visible()
 
     def tab_to(self, name: str) -> None:
-        """By the Tab key alone, as somebody does who has no mouse."""
-        expect(
-            self.page.get_by_role("button", name=name).or_(self.page.get_by_role("link", name=name)).first
-        ).to_be_visible()
+        """By the Tab key alone: the control with this text or label; its focus has to be seen."""
+        control = self.page.get_by_role("button", name=name).or_(self.page.get_by_role("link", name=name))
+        expect(control.or_(self.page.get_by_label(name)).first).to_be_visible()
         for _ in range(TABS):
             self.page.keyboard.press("Tab")
-            focused = self.page.evaluate("document.activeElement.textContent.trim()")
-            if re.fullmatch(rf"{re.escape(name)}.*", str(focused), re.DOTALL):
+            focused = self.page.evaluate(
+                "(e => (e.labels?.length ? e.labels[0].textContent : e.textContent).trim())(document.activeElement)"
+            )
+            if str(focused).startswith(name):
                 outline = self.page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
                 assert outline != "none", f"the focus on {name} cannot be seen"
                 return
         raise AssertionError(f"{TABS} presses of Tab do not reach {name}")
+
+    def type_into(self, name: str, text: str) -> None:
+        """Reach a field by Tab, and type over what it holds."""
+        self.tab_to(name)
+        self.page.keyboard.press("Control+a")
+        self.page.keyboard.type(text)
 
 
 def account_of(stack: TestStack, organization: str, login: str) -> User:
