@@ -36,7 +36,6 @@ from workflow.visit import Plan, Record, drive, judge
 from workflow.workspace import Workspace
 
 READY_SECONDS = 60.0
-MOST_APPOINTMENTS = 500
 Say = Callable[[str, str, str, str], None]
 """Writes a line of the timeline: organisation, visit, who, what."""
 

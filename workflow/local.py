@@ -4,7 +4,6 @@ Owns `connector up`, `down` and `env`. The engine is in `engine.py`, getting ove
 """
 
 import asyncio
-import shutil
 import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
@@ -207,8 +206,3 @@ def launch_urls(config: StackConfig, organization_id: str) -> dict[str, str]:
                 if connection.stage is config.stage:
                     return {p: f"https://{host}/launch/{p}/{connection.id}" for p in ("provider", "patient")}
     return {}
-
-
-def remove_state(project: Project) -> None:
-    """Everything below the state folder; only after `down`."""
-    shutil.rmtree(project.state, ignore_errors=True)

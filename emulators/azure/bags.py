@@ -35,11 +35,6 @@ def to_wire(value: Mapping[str, Any], secrets: frozenset[Path] = frozenset()) ->
     return bag
 
 
-def has_unknown(value: Any) -> bool:
-    """Whether an unknown is anywhere in a plain value."""
-    return any(leaf == UNKNOWN for _, leaf in leaves(value))
-
-
 def leaves(value: Any, path: Path = ()) -> Iterator[tuple[Path, Any]]:
     """Every scalar of a plain value with its path."""
     if isinstance(value, dict):

@@ -17,7 +17,6 @@ from emulators.github import bodies, errors
 from emulators.github.git import HEADS
 from emulators.github.requests import Call, answer, timestamp
 
-LARGEST_BLOB = 100 * 1024 * 1024
 WORKFLOWS = ".github/workflows/"
 
 

@@ -10,8 +10,6 @@ import hmac
 
 from schemas.vocabulary import VisitKind
 
-VISIT_KEY_BYTES = 32
-
 
 def _pseudonym(key: bytes, purpose: str, *fields: bytes | str) -> bytes:
     message = bytearray()
