@@ -1,4 +1,4 @@
-"""The production gate: whether this update may happen, decided before the first resource.
+"""Whether this update may happen, decided before the first resource.
 
 Owns how the program reads what the decision rests on, and how it refuses: an update of production stops with every
 reason of every connection; a preview warns. A connection that is withdrawn stops nothing: the runtime takes no launches
