@@ -9,7 +9,7 @@ import pytest
 from starlette.applications import Starlette
 
 from runtime.portal.outbox import branch_of, keep_publishing, publish, wake
-from runtime.portal.repository import Conflict, Proposal, RepositoryUnavailable
+from runtime.portal.repository import Conflict, ProposedChange, RepositoryUnavailable
 from runtime.promotion import statements
 from schemas.promotion.envelope import StatementFile
 from tests.support.launching import Place
@@ -50,13 +50,13 @@ class Pushes:
         *,
         base: str | None = None,
         title: str | None = None,
-    ) -> Proposal | Conflict:
+    ) -> ProposedChange | Conflict:
         if self.away:
             self.away -= 1
             raise RepositoryUnavailable("the remote did not answer")
         self.made.append((branch, dict(files), message))
         self.arrived.set()
-        return Proposal("0" * 40, branch, None)
+        return ProposedChange("0" * 40, branch, None)
 
 
 async def decided(portal: Portal) -> Person:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from runtime.portal.repository import Conflict, Proposal, Repository, RepositoryRefused, RepositoryUnavailable
+from runtime.portal.repository import Conflict, ProposedChange, Repository, RepositoryRefused, RepositoryUnavailable
 from runtime.portal.repository.git import GitRepository
 from tests.support.bare_repository import BareRepository
 from tests.support.git_server import git_server
@@ -143,7 +143,7 @@ def test_a_proposal_is_one_commit_on_a_branch_of_its_own(place: Place) -> None:
     base = place.bare.branches()["main"]
     new = {ORGANIZATION: b"id: new\n", "approvals/prairie/prairie-test/a-1.json": b"{}\n"}
     made = asyncio.run(place.repository.propose(BRANCH, new, MESSAGE, base=base))
-    assert isinstance(made, Proposal)
+    assert isinstance(made, ProposedChange)
     assert (made.branch, place.bare.branches()) == (BRANCH, {"main": base, BRANCH: made.commit})
     assert place.bare.parents(made.commit) == [base]
     assert place.bare.message(made.commit) == MESSAGE
@@ -153,18 +153,18 @@ def test_a_proposal_is_one_commit_on_a_branch_of_its_own(place: Place) -> None:
 
 def test_a_proposal_removes_files_and_folders_that_are_empty_then(place: Place) -> None:
     made = asyncio.run(place.repository.propose(BRANCH, {ORGANIZATION: None, STACK: b"x"}, MESSAGE))
-    assert isinstance(made, Proposal)
+    assert isinstance(made, ProposedChange)
     assert place.bare.files(BRANCH) == {**{k: v for k, v in FILES.items() if k != ORGANIZATION}, STACK: b"x"}
 
 
 def test_a_second_proposal_continues_the_branch(place: Place) -> None:
-    async def run() -> tuple[Proposal | Conflict, Proposal | Conflict]:
+    async def run() -> tuple[ProposedChange | Conflict, ProposedChange | Conflict]:
         first = await place.repository.propose(BRANCH, {"approvals/a/b/c-1.json": b"1"}, MESSAGE)
         return first, await place.repository.propose(BRANCH, {"approvals/a/b/c-2.json": b"2"}, MESSAGE)
 
     first, second = asyncio.run(run())
-    assert isinstance(first, Proposal)
-    assert isinstance(second, Proposal)
+    assert isinstance(first, ProposedChange)
+    assert isinstance(second, ProposedChange)
     assert place.bare.parents(second.commit) == [first.commit]
     assert {"approvals/a/b/c-1.json", "approvals/a/b/c-2.json"} < set(place.bare.files(BRANCH))
 
@@ -174,7 +174,7 @@ def test_a_proposal_that_changes_nothing_makes_no_commit(place: Place) -> None:
         await place.repository.propose(BRANCH, {STACK: b"new"}, MESSAGE)
         before = place.bare.branches()
         again = await place.repository.propose(BRANCH, {STACK: b"new"}, MESSAGE)
-        assert isinstance(again, Proposal)
+        assert isinstance(again, ProposedChange)
         assert place.bare.branches() == before
         assert again.commit == before[BRANCH]
 
@@ -185,7 +185,7 @@ def test_a_base_that_moved_elsewhere_is_no_conflict(place: Place) -> None:
     base = place.bare.branches()["main"]
     place.bare.commit("main", {STACK: b"config: # moved\n"})
     made = asyncio.run(place.repository.propose(BRANCH, {ORGANIZATION: b"id: new\n"}, MESSAGE, base=base))
-    assert isinstance(made, Proposal)
+    assert isinstance(made, ProposedChange)
     assert place.bare.parents(made.commit) == [base]
 
 
@@ -211,7 +211,7 @@ def test_a_file_that_somebody_added_meanwhile_is_a_conflict(place: Place) -> Non
 def test_somebody_elses_commit_on_our_branch_stays(place: Place) -> None:
     theirs = place.bare.commit(BRANCH, {**FILES, "approvals/x/y/z-1.json": b"theirs"})
     made = asyncio.run(place.repository.propose(BRANCH, {"approvals/x/y/z-2.json": b"ours"}, MESSAGE))
-    assert isinstance(made, Proposal)
+    assert isinstance(made, ProposedChange)
     assert place.bare.parents(made.commit) == [theirs]
     assert place.bare.files(BRANCH)["approvals/x/y/z-1.json"] == b"theirs"
 
@@ -327,7 +327,7 @@ def test_a_base_is_a_commit(place: Place, base: str) -> None:
 def test_a_commit_names_nobody(tmp_path: Path) -> None:
     bare = BareRepository.new(tmp_path / "remote.git", FILES)
     made = asyncio.run(GitRepository(bare.url, "main").propose(BRANCH, {STACK: b"x"}, MESSAGE))
-    assert isinstance(made, Proposal)
+    assert isinstance(made, ProposedChange)
     assert bare.author(made.commit) == "Teams EHR connector <connector@invalid>"
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from runtime.portal.repository import Proposal, RepositoryRefused, RepositoryUnavailable
+from runtime.portal.repository import ProposedChange, RepositoryRefused, RepositoryUnavailable
 from runtime.portal.repository.github import GitHubRepository
 from tests.support.bare_repository import BareRepository
 from tests.support.github import NAME, GitHub
@@ -22,9 +22,9 @@ def bare(tmp_path: Path) -> BareRepository:
     )
 
 
-def propose(repository: GitHubRepository, content: bytes = b"x", title: str | None = "Edit Prairie") -> Proposal:
+def propose(repository: GitHubRepository, content: bytes = b"x", title: str | None = "Edit Prairie") -> ProposedChange:
     made = asyncio.run(repository.propose(BRANCH, {STACK: content}, "Edit Prairie\n", title=title))
-    assert isinstance(made, Proposal)
+    assert isinstance(made, ProposedChange)
     return made
 
 

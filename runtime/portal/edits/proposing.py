@@ -15,7 +15,7 @@ from runtime.identity.links import Account
 from runtime.portal import refusals
 from runtime.portal.edits.editing import Edit, Edited, Verb
 from runtime.portal.edits.source import Source
-from runtime.portal.repository import Conflict, Proposal, Repository
+from runtime.portal.repository import Conflict, ProposedChange, Repository
 from schemas.promotion import requester
 from schemas.promotion.requester import SIGNED_BY, ChangeRequest, Unproven, changes_digest
 from schemas.promotion.statement import Account as Pseudonym
@@ -30,7 +30,7 @@ class TrailerUseless(ConnectorError):
 
 async def propose(
     services: Services, repository: Repository, source: Source, made: Edited, account: Account
-) -> Proposal | Conflict | Refusal:
+) -> ProposedChange | Conflict | Refusal:
     """Raises `RepositoryUnavailable`, `RepositoryRefused`, `VaultUnavailable`, `TrailerUseless`."""
     organization_id = str(made.organization["id"])
     files: dict[str, bytes | None] = {name: text.encode() for name, text in made.files.items()}

@@ -2,7 +2,7 @@
 
 from runtime.portal.repository.model import (
     Conflict,
-    Proposal,
+    ProposedChange,
     Repository,
     RepositoryRefused,
     RepositoryUnavailable,
@@ -11,7 +11,7 @@ from runtime.portal.repository.opening import open_repository
 
 __all__ = [
     "Conflict",
-    "Proposal",
+    "ProposedChange",
     "Repository",
     "RepositoryRefused",
     "RepositoryUnavailable",

@@ -24,7 +24,7 @@ from dulwich.repo import MemoryRepo
 
 from runtime.portal.repository.model import (
     Conflict,
-    Proposal,
+    ProposedChange,
     RepositoryRefused,
     RepositoryUnavailable,
     checked_branch,
@@ -89,7 +89,7 @@ class GitRepository:
         *,
         base: str | None = None,
         title: str | None = None,
-    ) -> Proposal | Conflict:
+    ) -> ProposedChange | Conflict:
         del title  # a remote without pull requests
         checked_branch(branch)
         checked_paths(files)
@@ -110,7 +110,7 @@ class GitRepository:
 
 def _propose(
     remote: "_Remote", configured: str, branch: str, files: dict[str, bytes | None], message: bytes, base: str | None
-) -> Proposal | Conflict:
+) -> ProposedChange | Conflict:
     for attempt in range(1, ATTEMPTS + 1):
         refs = remote.refs()
         head = refs.get(configured)
@@ -124,13 +124,13 @@ def _propose(
         parent = existing or base or head
         commit = remote.memory.commit(remote.commit(parent), files, message)
         if commit is None:
-            return Proposal(parent, branch, None)
+            return ProposedChange(parent, branch, None)
         try:
             remote.push(branch, existing, commit)
         except _Moved:
             time.sleep(AGAIN_SECONDS * attempt)  # in a thread of its own
             continue
-        return Proposal(commit, branch, None)
+        return ProposedChange(commit, branch, None)
     raise RepositoryUnavailable("the branch moved each time that it was to be pushed")
 
 

@@ -22,7 +22,7 @@ from runtime.errors import ProtocolError, RemoteUnavailable
 from runtime.http import HttpClients, Response
 from runtime.portal.repository.model import (
     Conflict,
-    Proposal,
+    ProposedChange,
     RepositoryRefused,
     RepositoryUnavailable,
     checked_branch,
@@ -98,7 +98,7 @@ class GitHubRepository:
         *,
         base: str | None = None,
         title: str | None = None,
-    ) -> Proposal | Conflict:
+    ) -> ProposedChange | Conflict:
         checked_branch(branch)
         checked_paths(files)
         checked_message(message)
@@ -114,7 +114,7 @@ class GitHubRepository:
             if commit is not None and not await self._set_ref(branch, existing, commit):
                 continue
             url = await self._pull_request(branch, title) if title and (commit or existing) else None
-            return Proposal(commit or parent, branch, url)
+            return ProposedChange(commit or parent, branch, url)
         raise RepositoryUnavailable("the branch moved each time that it was to be pushed")
 
     # --- reading ------------------------------------------------------------------------------------------------

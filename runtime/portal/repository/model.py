@@ -41,7 +41,7 @@ class RepositoryRefused(ConnectorError):
 
 
 @dataclass(frozen=True)
-class Proposal:
+class ProposedChange:
     """A change that is on a branch now; `url` is where people look at it, where the remote has such a place."""
 
     commit: str
@@ -81,7 +81,7 @@ class Repository(Protocol):
         *,
         base: str | None = None,
         title: str | None = None,
-    ) -> Proposal | Conflict:
+    ) -> ProposedChange | Conflict:
         """Commit files (None removes one) and push them to a branch; no commit of somebody else is ever replaced.
 
         A new branch starts at `base`, else at the configured branch. A branch that exists is continued from where it
