@@ -1,7 +1,8 @@
 """The settings of one process: the Handover, and what the platform adds. The only reader of the environment.
 
 Owns the rules that refuse a start: in Azure nothing of an emulation is accepted, whatever the stack configuration or
-the policy pack let through. Leaves out the organisations (`configuration.py`).
+the policy pack let through. Nor does a process in Azure take itself for an emulated one, whose signing keys everybody
+has: then everything that it is told of is on the loopback. Leaves out the organisations (`configuration.py`).
 """
 
 import os
@@ -82,6 +83,8 @@ class Settings:
         problems = emulation_in_azure(handover)
         if problems:
             raise StartRefused("; ".join(problems), "These exist only where `cloud: emulated`.")
+        if elsewhere := azure_in_emulation(handover):
+            raise StartRefused("; ".join(elsewhere), "Deploy with `cloud: azure`.")
         return cls(handover, int(port), environment.get("CONTAINER_APP_REVISION", ""))
 
 
@@ -114,6 +117,24 @@ def emulation_in_azure(handover: Handover) -> list[str]:
     if parse_qs(urlsplit(handover.database_url).query).get("sslmode") != ["verify-full"]:
         problems.append("CONNECTOR_DATABASE_URL: expected sslmode=verify-full, where cloud is azure")
     return problems
+
+
+def azure_in_emulation(handover: Handover) -> list[str]:
+    """What is not on this machine, in a Handover that says that the cloud is emulated."""
+    if handover.cloud is not Cloud.EMULATED:
+        return []
+    urls = {
+        "CONNECTOR_KEY_VAULT_URL": handover.key_vault_url,
+        "CONNECTOR_DATABASE_URL": handover.database_url,
+        "CONNECTOR_STORAGE_URL": handover.storage_url,
+        "CONNECTOR_ENTRA_URL": handover.entra_url,
+        "CONNECTOR_GRAPH_URL": handover.graph_url,
+    }
+    return [
+        f"{name}: expected a loopback address, where cloud is emulated"
+        for name, url in urls.items()
+        if not is_loopback(host_of(urlsplit(url).netloc.rpartition("@")[2]))
+    ]
 
 
 def is_remote(url: str) -> bool:

@@ -82,19 +82,28 @@ def test_azure_refuses_each_part_of_an_emulation_on_its_own(changes: dict[str, s
     assert not any(value in str(refused.value) for value in changes.values()), "values are never repeated"
 
 
+EMULATED: dict[str, Any] = {
+    "cloud": Cloud.EMULATED,
+    "public_host": "localhost:8441",
+    "key_vault_url": "https://127.0.0.1:9000/",
+    "database_url": "postgresql://a@127.0.0.1:5432/c?sslmode=disable",
+    "storage_url": "https://127.0.0.1:9100/",
+    "repository_url": "file:///var/connector.git",
+    "entra_url": "https://127.0.0.1:8461",
+    "graph_url": "https://127.0.0.1:8462",
+    "ca_bundle": "/tmp/ca.pem",
+}
+
+
 def test_the_same_starts_where_the_cloud_is_emulated() -> None:
-    given = settings(
-        cloud=Cloud.EMULATED,
-        public_host="localhost:8441",
-        key_vault_url="https://127.0.0.1:9000/",
-        database_url="postgresql://a@127.0.0.1:5432/c?sslmode=disable",
-        storage_url="https://127.0.0.1:9100/",
-        repository_url="file:///var/connector.git",
-        entra_url="https://127.0.0.1:8461",
-        graph_url="https://127.0.0.1:8462",
-        ca_bundle="/tmp/ca.pem",
-    )
-    assert given.bind_host == "127.0.0.1"
+    assert settings(**EMULATED).bind_host == "127.0.0.1"
+
+
+@pytest.mark.parametrize("name", ["key_vault_url", "database_url", "storage_url", "entra_url", "graph_url"])
+def test_a_process_in_azure_does_not_take_itself_for_an_emulated_one(name: str) -> None:
+    """There everybody has the keys by which statements are signed."""
+    with pytest.raises(StartRefused, match=f"CONNECTOR_{name.upper()}: expected a loopback address"):
+        settings(**{**EMULATED, name: AZURE[name]})
 
 
 @pytest.mark.parametrize("name", ["IDENTITY_ENDPOINT", "IDENTITY_HEADER"])
