@@ -8,6 +8,7 @@ from policies import (
     containers,
     database_login,
     evidence,
+    known_types,
     least_access,
     locations,
     public_access,
@@ -18,6 +19,7 @@ from policies import (
 
 POLICIES: list[Policy] = [
     approval.POLICY,
+    known_types.POLICY,
     locations.POLICY,
     tags.POLICY,
     public_access.POLICY,

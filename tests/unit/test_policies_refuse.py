@@ -4,13 +4,14 @@ import re
 from typing import Any
 
 import pytest
-from pulumi_policy import ResourceValidationPolicy
+from pulumi_policy import ResourceValidationArgs, ResourceValidationPolicy
 
 from policies import (
     azure_only,
     containers,
     database_login,
     evidence,
+    known_types,
     least_access,
     locations,
     public_access,
@@ -20,7 +21,7 @@ from policies import (
 )
 from schemas.configuration_document import ConfigurationDocument, pack
 from schemas.vocabulary import GeographyName
-from tests.support.judged import UNKNOWN, changed, emitted, variable, violations
+from tests.support.judged import OPTIONS, UNKNOWN, changed, emitted, variable, violations
 from tests.support.program import sample
 from tests.support.samples import load
 
@@ -255,3 +256,38 @@ def test_an_emulated_stack_may_emit_its_own_addresses() -> None:
     app = emitted("local", *APP)
     assert not violations(azure_only.POLICY, "local", APP[0], app)
     assert violations(azure_only.POLICY, "prod", APP[0], app)
+
+
+@pytest.mark.parametrize(
+    "type_",
+    [
+        "azure-native:resources:Deployment",
+        "azure-native:resources:Resource",
+        "azure-native:app:Job",
+        "azure-native:app/v20250101:ContainerApp",
+        "azure-native:App:ContainerApp",
+        "azure-native_app_v20250101:app:ContainerApp",
+        "command:local:Command",
+        "pulumi-python:dynamic:Resource",
+        "pulumi:providers:command",
+    ],
+)
+def test_what_no_policy_would_judge_is_not_made(type_: str) -> None:
+    assert of_type(type_) == [f"expected a type that the components emit, got {type_}"]
+
+
+def test_what_a_program_is_made_of_is_known() -> None:
+    made = {r.type for r in sample("prod").resources}
+    assert "azure-native:app:ContainerApp" in made
+    for type_ in {*made, "pulumi:pulumi:Stack", "pulumi:providers:azure-native"}:
+        assert not of_type(type_), type_
+
+
+def of_type(type_: str) -> list[str]:
+    """What the pack says of a resource by its type alone."""
+    found: list[str] = []
+    args = ResourceValidationArgs(type_, {}, f"urn:pulumi:prod::p::{type_}::name", "name", OPTIONS, None)
+    known_types.POLICY.validate(  # pyright: ignore[reportUnknownMemberType]
+        args, lambda message, urn=None: found.append(message)
+    )
+    return found
