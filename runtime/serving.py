@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from runtime.configuration import Served
 from runtime.errors import Refusal
-from runtime.promotion.standing import reasons_of
+from runtime.promotion.standing import why_not_served
 from schemas.promotion.decide import Approved, Withdrawn
 from schemas.promotion.reasons import Code
 from schemas.stack_config import ClientSecretBasic, EhrConnection, PrivateKeyJwt
@@ -80,7 +80,7 @@ def not_standing(services: "Services", served: Served) -> Refusal | None:
     decision = services.standing.decisions.get(served.connection.id)
     if isinstance(decision, Approved):
         return None
-    codes = [r.code for r in reasons_of(decision)]
+    codes = [r.code for r in why_not_served(decision)]
     stopped = isinstance(decision, Withdrawn) or Code.REVOKED in codes
     refusal = CONNECTION_WITHDRAWN if stopped else CONNECTION_NOT_APPROVED
     return refusal.because(codes[0].value if codes else "undecided")

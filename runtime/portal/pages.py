@@ -17,7 +17,7 @@ from runtime.portal.forms import form_token
 from runtime.portal.rendering import portal_page
 from runtime.portal.state import MEANING, State, history_of, state_of, verified_of
 from runtime.portal.subject import subject_of
-from runtime.promotion.standing import reasons_of
+from runtime.promotion.standing import why_not_served
 from schemas.promotion.decide import Approved, Decision
 from schemas.promotion.reasons import Reason
 from schemas.stack_config import EhrConnection, Organization
@@ -101,7 +101,7 @@ def line_of(visitor: Visitor, served: Served) -> Line:
     return Line(
         served.connection,
         state_in(visitor, served),
-        reasons_of(found),
+        why_not_served(found),
         warnings_of(found),
         visitor.is_approver_of(served.connection),
     )

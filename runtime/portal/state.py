@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from runtime.promotion.standing import reasons_of
+from runtime.promotion.standing import why_not_served
 from schemas.promotion.decide import Decision
 from schemas.promotion.envelope import StatementFile, Verified, verify
 from schemas.promotion.promoted import Promoted
@@ -96,7 +96,7 @@ def state_of(
     """`statements` are those that count, of the whole organisation."""
     if decision is None:
         return State.DRAFT
-    codes = {r.code for r in reasons_of(decision)}
+    codes = {r.code for r in why_not_served(decision)}
     approval = decision.approval
     if Code.REVOKED in codes:
         return State.REVOKED

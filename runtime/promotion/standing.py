@@ -127,7 +127,7 @@ def with_both_stages(document: ConfigurationDocument) -> tuple[Organization, ...
     )
 
 
-def reasons_of(decision: Decision | None) -> tuple[Reason, ...]:
+def why_not_served(decision: Decision | None) -> tuple[Reason, ...]:
     """Why it is not served; none where it is."""
     return decision.reasons if isinstance(decision, Refused | Withdrawn) else ()
 
@@ -159,5 +159,5 @@ def _tell(before: Decisions, after: Decisions) -> None:
 
 
 def _shown(decision: Decision) -> tuple[str, list[str]]:
-    reasons = (*reasons_of(decision), *_warnings(decision))
+    reasons = (*why_not_served(decision), *_warnings(decision))
     return type(decision).__name__.lower(), [r.code.value for r in reasons]

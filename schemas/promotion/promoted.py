@@ -1,6 +1,6 @@
 """What is promoted now (`approvals/promoted.json`): connection, digest, time and highest serial.
 
-Written only by `connector promote` and `connector revoke`; checked against the base revision of a pull request.
+Written only by `connector promote`; checked against the base revision of a pull request.
 """
 
 from typing import Annotated, Literal

@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 from runtime.bootstrap import anchors
 from runtime.errors import DatabaseUnavailable
 from runtime.promotion.minutely import decide_once
-from runtime.promotion.standing import reasons_of
+from runtime.promotion.standing import why_not_served
 from runtime.promotion.statements import record
 from schemas.promotion.approvals import Approvals
 from schemas.promotion.decide import Approved
@@ -122,7 +122,7 @@ async def test_proposals_are_decided_for_the_portal_and_served_nowhere(place: Pl
         await here.refresh()
         standing = here.services.standing
         assert isinstance(standing.proposals["lakeside-production"], Approved)
-        assert [r.code for r in reasons_of(standing.decision("prairie-production"))] == ["approval-missing"]
+        assert [r.code for r in why_not_served(standing.decision("prairie-production"))] == ["approval-missing"]
         assert not standing.proposals.keys() & standing.decisions.keys()
 
 

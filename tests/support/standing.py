@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from runtime.bootstrap import Services
-from runtime.promotion.standing import Standing, reasons_of
+from runtime.promotion.standing import Standing, why_not_served
 from runtime.serving import Serving, credential_of, may_serve
 from schemas.configuration_document import ConfigurationDocument
 from schemas.promotion.approvals import Approvals
@@ -84,7 +84,7 @@ class Deciding:
         return (refusals[0].code, refusals[0].reason) if refusals else ("", "")
 
     def codes(self) -> list[str]:
-        return [r.code.value for r in reasons_of(self.services.standing.decision(self.connection))]
+        return [r.code.value for r in why_not_served(self.services.standing.decision(self.connection))]
 
     @property
     def version(self) -> int | None:
