@@ -15,8 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from emulators.github.site import Rules
+from schemas.promotion.statement import Verdict
 from tests.support.github_site import FULL_NAME, Api, GitHub
-from tests.support.pull_requests import CONNECTION, Scene, accepted_scene
+from tests.support.pull_requests import CONNECTION, Scene, accepted_scene, approved
 from tests.support.samples import ROOT
 from tests.support.statements import NOW
 from workflow.merge import report as reports
@@ -167,6 +168,36 @@ def test_a_refusal_fails_both_checks(tmp_path: Path) -> None:
     assert world.post() == ["connector/gate: failure", f"approval/{CONNECTION}: failure"]
     assert "not&#45;approved" in world.runs()["connector/gate"]["output"]["summary"]
     assert "configuration&#45;changed" in world.runs()[f"approval/{CONNECTION}"]["output"]["summary"]
+
+
+@pytest.mark.parametrize(
+    ("serial", "decision", "passes"),
+    [
+        (3, Verdict.REFUSE, False),
+        (2, Verdict.REFUSE, False),
+        (1, Verdict.REFUSE, True),
+        (3, Verdict.APPROVE, True),
+    ],
+)
+def test_a_refusal_that_the_portal_published_is_not_kept_back(
+    world: World, serial: int, decision: Verdict, passes: bool
+) -> None:
+    """Who makes a pull request by hand brings the approval and leaves the refusal that came after it."""
+    said = approved(accepted_scene().head, CONNECTION, serial, decision=decision)
+    world.github.push("connector/statements-americas", {said.path: said.content})
+    world.approve()
+    assert world.check()[0] is passes
+    found = [(f["code"], f["where"], f["got"]) for f in world.found["findings"]]
+    kept_back = ("not-approved", CONNECTION, f"serial 2, where a refusal with serial {serial} is published")
+    assert found == ([] if passes else [kept_back])
+
+
+def test_a_refusal_that_nobody_signed_keeps_nothing_back(world: World) -> None:
+    said = approved(accepted_scene().head, CONNECTION, 3, decision=Verdict.REFUSE)
+    forged = said.content.replace(b'"sig":"', b'"sig":"AA')
+    world.github.push("connector/statements-americas", {said.path: forged})
+    world.approve()
+    assert world.check()[0] is True
 
 
 def test_what_somebody_chose_is_harmless_in_checks_and_logs(tmp_path: Path) -> None:

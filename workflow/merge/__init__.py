@@ -9,6 +9,7 @@ What the head revision brings is data: its files are read from git objects, neve
     paths.py         rules of paths: what may stand where
     statements.py    rules of `approvals/`: statements are added, never changed
     promotion.py     rules of what is promoted
+    withheld.py      rule of refusals that a portal published and the pull request keeps back
     people.py        rules of requesters and reviews
     protection.py    rules of the base branch itself
     reasons.py       every reason, with advice
@@ -18,7 +19,7 @@ What the head revision brings is data: its files are read from git objects, neve
     report.py        the outcome, as text, JSON and check runs
     github.py        GitHub's REST API, the part that the gate needs
     app_token.py     a token of the gate's app
-    fetching.py      the objects of both revisions, from the remote
+    fetching.py      the objects of both revisions and of the portals' branches, from the remote
     run.py           a run of the gate
     commands.py      `connector merge check` and `connector merge post`
 """

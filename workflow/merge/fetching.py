@@ -26,32 +26,39 @@ class FetchFailed(WorkflowError):
 
 
 @contextmanager
-def fetched(remote: str, token: str | None, commits: tuple[str, ...]) -> Generator[BaseObjectStore]:
-    """A store with these commits and all that they contain. Raises `FetchFailed`."""
+def fetched(
+    remote: str, token: str | None, commits: tuple[str, ...], branches: str
+) -> Generator[tuple[BaseObjectStore, list[str]]]:
+    """A store with these commits and all that they contain, and the same of the branches whose names begin so.
+
+    Answers the branches' commits. Raises `FetchFailed`.
+    """
     with tempfile.TemporaryDirectory(prefix="connector-merge-") as folder, Repo.init_bare(folder) as repo:
-        wanted = [ObjectID(c.encode()) for c in commits]
+        wants = _Wants([ObjectID(c.encode()) for c in commits], f"refs/heads/{branches}".encode())
         try:
             if remote.startswith("https://"):
                 base, _, path = remote.removesuffix("/").rpartition("/")
                 client = HttpGitClient(f"{base}/", username="x-access-token" if token else None, password=token)
             else:
                 client, path = LocalGitClient(), remote
-            client.fetch(path, repo, determine_wants=_Wants(wanted))
+            client.fetch(path, repo, determine_wants=wants)
         except (GitProtocolError, HangupException, NotGitRepository, HTTPError, OSError, KeyError) as problem:
             raise FetchFailed(f"the repository gives no objects: {type(problem).__name__}") from None
         if missing := [c for c in commits if ObjectID(c.encode()) not in repo.object_store]:
             raise FetchFailed(f"the repository does not have commit {missing[0][:12]}")
-        yield repo.object_store
+        yield repo.object_store, [c.decode() for c in wants.found]
 
 
 class _Wants:
-    """Asks for commits by their ids, whatever refs there are."""
+    """Asks for commits by their ids, and for those of the branches with a prefix."""
 
-    def __init__(self, commits: list[ObjectID]) -> None:
-        self.commits = commits
+    def __init__(self, commits: list[ObjectID], prefix: bytes) -> None:
+        self.commits, self.prefix = commits, prefix
+        self.found: list[ObjectID] = []
 
     def __call__(self, refs: Mapping[Ref, ObjectID], depth: int | None = None) -> list[ObjectID]:
-        return self.commits
+        self.found = sorted({sha for name, sha in refs.items() if name.startswith(self.prefix)})
+        return [*self.commits, *(c for c in self.found if c not in self.commits)]
 
 
 def checked_out(project: Path) -> str:

@@ -20,6 +20,7 @@ from workflow.merge.pull_request import PullRequest
 from workflow.merge.reasons import Finding, GateCode
 from workflow.merge.revision import Changed, Revision, changes, commits_between
 from workflow.merge.statements import REVOCATIONS, check_statements
+from workflow.merge.withheld import check_withheld
 
 MOST_PROBLEMS = 5
 
@@ -52,8 +53,10 @@ class Gate:
     image_of: ImageOf
     app: int
 
-    def judge(self, pull: PullRequest, base: Revision, head: Revision, now: datetime) -> Outcome:
-        """Everything that keeps the pull request back."""
+    def judge(
+        self, pull: PullRequest, base: Revision, head: Revision, now: datetime, published: Sequence[Revision] = ()
+    ) -> Outcome:
+        """Everything that keeps the pull request back. `published` is what the portals' branches have."""
         early = list(_of_revisions(pull, base, head))
         if early:
             return Outcome(pull, tuple(early))
@@ -75,6 +78,7 @@ class Gate:
         for one in found:
             findings += _beyond(check_promotion(one, guarded), findings, one)
             findings += check_approvers(pull, one)
+            findings += check_withheld(one, published, trusts(one.base, self.anchors_of)[0])
         findings += self._of_people(pull, base, head, [b for _, b, _ in pairs])
         return Outcome(pull, tuple(dict.fromkeys(findings)), tuple(found))
 

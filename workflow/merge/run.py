@@ -20,6 +20,7 @@ from workflow.merge.github import GitHub
 from workflow.merge.pull_request import PullRequest
 from workflow.merge.reasons import GateCode
 from workflow.merge.revision import Revision
+from workflow.merge.withheld import BRANCHES
 from workflow.project import Project
 
 SECONDS = 30.0
@@ -63,10 +64,11 @@ class Run:
         """Whether nothing keeps the pull request back. Raises `WorkflowError` where that cannot be found out."""
         pull = GitHub(self.http, self.repository, self.token).pull_request(number)
         base = checked_out(self.project.root)
-        with fetched(self.remote, self.token, (base, pull.head)) as store:
+        with fetched(self.remote, self.token, (base, pull.head), BRANCHES) as (store, branches):
             memory: dict[object, Any] = {}
             head = Revision(store, pull.head, memory)
-            outcome = self._judged(pull, Revision(store, base, memory), head)
+            published = [Revision(store, commit) for commit in branches]
+            outcome = self._judged(pull, Revision(store, base, memory), head, published)
             shown = ""
             if preview and not {f.code for f in outcome.findings} & BEFORE_PREVIEW:
                 outcome, shown = self._previewed(outcome, head, say)
@@ -77,7 +79,7 @@ class Run:
             say(line)
         return outcome.passes
 
-    def _judged(self, pull: PullRequest, base: Revision, head: Revision) -> Outcome:
+    def _judged(self, pull: PullRequest, base: Revision, head: Revision, published: Sequence[Revision]) -> Outcome:
         def anchors(cloud: Cloud) -> Any:
             try:
                 return anchors_of(cloud, self.project.files)
@@ -85,7 +87,7 @@ class Run:
                 raise WorkflowError(f"the base revision's trust anchors cannot be read: {problem}") from None
 
         gate = Gate(self.stacks, anchors, self.project.image_of, self.app)
-        return gate.judge(pull, base, head, self.clock())
+        return gate.judge(pull, base, head, self.clock(), published)
 
     def _previewed(self, outcome: Outcome, head: Revision, say: Say) -> tuple[Outcome, str]:
         from workflow.merge.preview import preview  # the engine, which is needed for nothing else
