@@ -1,13 +1,19 @@
-"""One embedded PostgreSQL for the session, prepared once by the runtime's own init."""
+"""One embedded PostgreSQL for the session, prepared once by the runtime's own init; and the portal over it."""
 
 import asyncio
-from collections.abc import Generator
+from collections.abc import AsyncGenerator, Generator
+from pathlib import Path
 
 import pytest
 
 from runtime.init import prepare
+from runtime.portal.edits.opening import Editing
+from runtime.portal.repository.git import GitRepository
+from tests.support.bare_repository import BareRepository
 from tests.support.connector import FakeVault, Outside, clients, settings_for
 from tests.support.launching import Place
+from tests.support.portal import ANSEL, AVERY, Person, Portal, running_portal
+from tests.support.portal_editing import Office, repository_files
 from tests.support.postgres import INIT, ROLES, PostgresServer, give_password, running_postgres
 
 
@@ -38,3 +44,28 @@ def place(postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory) ->
 @pytest.fixture
 def anyio_backend() -> str:
     return "asyncio"
+
+
+@pytest.fixture
+async def portal(place: Place) -> AsyncGenerator[Portal]:
+    async with running_portal(place) as running:
+        yield running
+
+
+@pytest.fixture
+async def ansel(portal: Portal) -> Person:
+    return await portal.signed_in(ANSEL)
+
+
+@pytest.fixture
+async def office(place: Place, tmp_path: Path) -> AsyncGenerator[Office]:
+    """The portal with a repository to which edits are proposed."""
+    bare = BareRepository.new(tmp_path / "repository.git", repository_files())
+    async with running_portal(place) as portal:
+        portal.app.state.editing = Editing(portal.services, GitRepository(bare.url, "main"))
+        yield Office(portal, bare)
+
+
+@pytest.fixture
+async def avery(office: Office) -> Person:
+    return await office.portal.signed_in(AVERY)

@@ -1,7 +1,5 @@
 """The approver's way through the portal: both sign-ins, what is shown, what is signed, and what follows from it."""
 
-from collections.abc import AsyncGenerator
-
 import pytest
 
 from runtime.portal.subject import subject_of
@@ -9,7 +7,6 @@ from schemas.promotion.decide import Approved
 from schemas.promotion.statement import Release, Verdict
 from tests.support.launching import Place
 from tests.support.portal import (
-    ANSEL,
     AVERY,
     Person,
     Portal,
@@ -25,17 +22,6 @@ pytestmark = pytest.mark.anyio
 
 CONNECTION = "lakeside-test"
 PRODUCTION = "lakeside-production"
-
-
-@pytest.fixture
-async def portal(place: Place) -> AsyncGenerator[Portal]:
-    async with running_portal(place) as running:
-        yield running
-
-
-@pytest.fixture
-async def ansel(portal: Portal) -> Person:
-    return await portal.signed_in(ANSEL)
 
 
 def digest_of(portal: Portal, connection_id: str) -> str:

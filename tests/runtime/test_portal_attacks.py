@@ -1,7 +1,6 @@
 """Attacks on the portal, each one change away from a decision that would have been accepted."""
 
 import re
-from collections.abc import AsyncGenerator
 from urllib.parse import urlencode
 
 import httpx
@@ -34,17 +33,6 @@ CONNECTION, OTHER = "lakeside-test", "lakeside-production"
 LAKESIDE = "1a1a1a1a-0000-4000-8000-000000000001"
 PRAIRIE = "1a1a1a1a-0000-4000-8000-000000000002"
 EHR = "https://127.0.0.1:8471"
-
-
-@pytest.fixture
-async def portal(place: Place) -> AsyncGenerator[Portal]:
-    async with running_portal(place) as running:
-        yield running
-
-
-@pytest.fixture
-async def ansel(portal: Portal) -> Person:
-    return await portal.signed_in(ANSEL)
 
 
 async def asked(person: Person, connection: str = CONNECTION) -> httpx.Response:

@@ -1,16 +1,11 @@
 """Attacks on edits: forms that are not ours, changes that were not shown, ids, names and files with tricks in them."""
 
-from collections.abc import AsyncGenerator
-from pathlib import Path
-
 import pytest
 
 from runtime.portal.edits.opening import Editing
 from runtime.portal.repository.git import GitRepository
 from schemas.loading import load_stack
-from tests.support.bare_repository import BareRepository
-from tests.support.launching import Place
-from tests.support.portal import ANSEL_OF_PRAIRIE, AVERY, AVERY_OF_PRAIRIE, Person, code_of, running_portal
+from tests.support.portal import ANSEL_OF_PRAIRIE, AVERY, AVERY_OF_PRAIRIE, Person, code_of
 from tests.support.portal_editing import (
     ANNEX,
     EDIT,
@@ -22,24 +17,10 @@ from tests.support.portal_editing import (
     filled,
     form_of,
     proposed,
-    repository_files,
 )
 from tests.support.samples import text
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture
-async def office(place: Place, tmp_path: Path) -> AsyncGenerator[Office]:
-    bare = BareRepository.new(tmp_path / "repository.git", repository_files())
-    async with running_portal(place) as portal:
-        portal.app.state.editing = Editing(portal.services, GitRepository(bare.url, "main"))
-        yield Office(portal, bare)
-
-
-@pytest.fixture
-async def avery(office: Office) -> Person:
-    return await office.portal.signed_in(AVERY)
 
 
 @pytest.mark.parametrize("identifier", ["", "lakeside", "../../x", "A", "a/b", ".."])

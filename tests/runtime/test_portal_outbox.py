@@ -1,7 +1,7 @@
 """Statements on their way into the repository: published once, again after a failure, and numbered above all others."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -17,12 +17,6 @@ from tests.support.portal import Person, Portal, changed, everything_approved, r
 
 pytestmark = pytest.mark.anyio
 CONNECTION = "lakeside-test"
-
-
-@pytest.fixture
-async def portal(place: Place) -> AsyncGenerator[Portal]:
-    async with running_portal(place) as running:
-        yield running
 
 
 @dataclass

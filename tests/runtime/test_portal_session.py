@@ -1,24 +1,16 @@
 """The portal as an application: sign-in and its session, what every response carries, and the EHR as it is."""
 
 import re
-from collections.abc import AsyncGenerator
 
 import httpx
 import pytest
 from starlette.responses import Response
 
 from tests.support.connector import handler
-from tests.support.launching import Place
-from tests.support.portal import ANSEL, AVERY, Portal, code_of, hidden, running_portal
+from tests.support.portal import ANSEL, AVERY, Portal, code_of, hidden
 
 pytestmark = pytest.mark.anyio
 CONNECTION = "lakeside-test"
-
-
-@pytest.fixture
-async def portal(place: Place) -> AsyncGenerator[Portal]:
-    async with running_portal(place) as running:
-        yield running
 
 
 # --- session ------------------------------------------------------------------------------------------------------
