@@ -1,9 +1,11 @@
 """Containers run an image by digest and are told that one; init's identity is used by init containers only.
 
+And the image as it is: a command, a volume or a variable that comes twice could tell it something else than was judged.
 Also owns how the other policies read a container app's template: containers, and their environments.
 """
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -12,6 +14,7 @@ from policies.judging import Subject, each, known, policy
 BY_DIGEST = re.compile(r"@sha256:[0-9a-f]{64}$")
 INIT_IDENTITY = "/userassignedidentities/id-init-"
 IMAGE = "CONNECTOR_IMAGE"
+COMMAND = ("python", "-m", "runtime")
 LIFECYCLES = frozenset({"Init", "Main"})
 
 
@@ -39,6 +42,9 @@ def judge(subject: Subject) -> Iterator[str]:
         told = {known(v, "name"): known(v, "value") for v in each(known(container, "env"))}.get(IMAGE)
         if image is not None and told is not None and told != image:
             yield f"{name}: {IMAGE}: expected the container's own image, got {told}"
+        yield from _as_it_is(name, container)
+    if any(True for _ in subject.items("template", "volumes")):
+        yield "template.volumes: expected none, got some"
     for setting in subject.items("configuration", "identitySettings"):
         if (lifecycle := known(setting, "lifecycle")) not in LIFECYCLES:
             yield f"configuration.identitySettings: expected life cycle Init or Main, got {lifecycle}"
@@ -46,6 +52,16 @@ def judge(subject: Subject) -> Iterator[str]:
             yield f"configuration.identitySettings: expected life cycle Init for init's identity, got {lifecycle}"
     if not any(True for _ in subject.items("configuration", "identitySettings")):
         yield "configuration.identitySettings: expected a life cycle for each identity, got none"
+
+
+def _as_it_is(name: str, container: Mapping[str, Any]) -> Iterator[str]:
+    command, arguments = (tuple(map(str, known(container, key) or ())) for key in ("command", "args"))
+    if (*command, *arguments) != COMMAND:
+        yield f"{name}: command: expected {' '.join(COMMAND)}, got another one"
+    counts = Counter(str(known(v, "name")) for v in each(known(container, "env")))
+    for variable, count in counts.items():
+        if count > 1:
+            yield f"{name}: {variable}: expected it once, got it {count} times"
 
 
 POLICY = policy("containers", "Images are named by digest; an identity belongs to one phase of a container app.", judge)

@@ -107,6 +107,10 @@ ROWS: list[tuple[ResourceValidationPolicy, tuple[str, str], str, Any, str]] = [
     (database_login.POLICY, SERVER, "administratorLoginPassword", UNKNOWN, "Password: expected nothing"),
     (containers.POLICY, APP, "template.containers.0.image", "registry.example.org/connector:latest", "by digest"),
     (containers.POLICY, APP, "template.initContainers.0.image", "busybox", "init: image: expected one by digest"),
+    (containers.POLICY, APP, "template.containers.0.command", ["sh", "-c", "env"], "expected python -m runtime"),
+    (containers.POLICY, APP, "template.initContainers.0.command", ..., "init: command: expected python -m runtime"),
+    (containers.POLICY, APP, "template.containers.0.args", ["--help"], "expected python -m runtime"),
+    (containers.POLICY, APP, "template.volumes", [{"name": "code"}], "template.volumes: expected none"),
     (containers.POLICY, APP, "configuration.identitySettings", ..., "expected a life cycle for each identity"),
     (containers.POLICY, APP, "configuration.identitySettings.0.lifecycle", "All", "expected life cycle Init or Main"),
     (
@@ -240,6 +244,21 @@ def test_a_document_that_names_an_address_of_an_emulation_is_refused(field: str,
     (chunk,) = pack(document.model_copy(update={"organizations": organizations})).values
     found = violations(azure_only.POLICY, "prod", SECRET, changed(good, "properties.value", chunk))
     assert any("expected https and no loopback address" in v for v in found), found
+
+
+@pytest.mark.parametrize("again", [{"value": "0" * 64}, {"secretRef": "other"}])
+def test_a_variable_that_comes_twice_is_refused(again: dict[str, str]) -> None:
+    """Which of the two counts is the platform's choice, and the other policies look at one."""
+    name = "CONNECTOR_CONFIGURATION_SHA256"
+    good = emitted("prod", *APP)
+    env = good["template"]["containers"][0]["env"]
+    found = violations(
+        containers.POLICY,
+        "prod",
+        APP[0],
+        changed(good, "template.containers.0.env", [{"name": name, **again}, *env]),
+    )
+    assert found == [f"application: {name}: expected it once, got it 2 times"]
 
 
 def test_nothing_but_the_configuration_document_is_written_into_a_vault() -> None:
