@@ -26,6 +26,7 @@ from runtime.portal import held, outbox, refusals, trail
 from runtime.portal.access import Visitor, connection_of, for_signed_in
 from runtime.portal.configuration_view import changes, sections
 from runtime.portal.forms import checked_form, form_token
+from runtime.portal.proof import SECONDS as PROOF_SECONDS
 from runtime.portal.proof import proof_key
 from runtime.portal.rendering import portal_page
 from runtime.portal.subject import Subject, subject_of
@@ -252,4 +253,4 @@ def _form_key(connection_id: str) -> bytes:
 
 
 def _minutes_left(services: Services, proof: dict[str, Any]) -> int:
-    return max(0, int(proof["proved_at"] + 600 - services.clock().timestamp()) // 60)
+    return max(0, int(proof["proved_at"] + PROOF_SECONDS - services.clock().timestamp()) // 60)

@@ -11,7 +11,6 @@ nowhere. Every step is bound to the session that began it, and to its connection
 
 import base64
 import hashlib
-import time
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlencode, urlsplit
@@ -44,6 +43,7 @@ from schemas.promotion.statement import Evidence
 from schemas.stack_config import EhrConnection, LaunchClient, PublicClient
 
 SECONDS = 600
+"""For which a fresh sign-in, the way to the EHR and a proof are good, each."""
 SCOPE = "openid"
 MAXIMUM_CODE = 4000
 
@@ -196,7 +196,7 @@ async def callback(request: Request) -> Response:
     values = {
         "fhir_base_url": served.connection.fhir_base_url,
         "evidence": found.model_dump(mode="json", by_alias=True),
-        "proved_at": int(time.time()),
+        "proved_at": int(visitor.services.clock().timestamp()),
         "shown": None,
     }
     await held.put(visitor.services, proof_key(visitor.session, served.connection.id), values, SECONDS)
