@@ -1,6 +1,7 @@
 """Containers run an image by digest and are told that one; init's identity is used by init containers only.
 
-And the image as it is: a command, a volume or a variable that comes twice could tell it something else than was judged.
+They run the image as it is: a command, a volume or a variable that comes twice could tell it something else than was
+judged. And the stage that they are told is the stack's, because of production more is asked.
 Also owns how the other policies read a container app's template: containers, and their environments.
 """
 
@@ -13,7 +14,7 @@ from policies.judging import Subject, each, known, policy
 
 BY_DIGEST = re.compile(r"@sha256:[0-9a-f]{64}$")
 INIT_IDENTITY = "/userassignedidentities/id-init-"
-IMAGE = "CONNECTOR_IMAGE"
+IMAGE, STAGE = "CONNECTOR_IMAGE", "CONNECTOR_STAGE"
 COMMAND = ("python", "-m", "runtime")
 LIFECYCLES = frozenset({"Init", "Main"})
 
@@ -43,6 +44,9 @@ def judge(subject: Subject) -> Iterator[str]:
         if image is not None and told is not None and told != image:
             yield f"{name}: {IMAGE}: expected the container's own image, got {told}"
         yield from _as_it_is(name, container)
+    for name, environment in environments(subject):
+        if (stage := environment.get(STAGE)) not in (None, subject.settings.stage):
+            yield f"{name}: {STAGE}: expected {subject.settings.stage}, the stack's, got {stage}"
     if any(True for _ in subject.items("template", "volumes")):
         yield "template.volumes: expected none, got some"
     for setting in subject.items("configuration", "identitySettings"):

@@ -154,6 +154,7 @@ ROWS: list[tuple[ResourceValidationPolicy, tuple[str, str], str, Any, str]] = [
 
 VARIABLES: list[tuple[ResourceValidationPolicy, str, str, str]] = [
     (azure_only.POLICY, "CONNECTOR_CLOUD", "emulated", "expected azure, got emulated"),
+    (containers.POLICY, "CONNECTOR_STAGE", "test", "CONNECTOR_STAGE: expected production, the stack's, got test"),
     (azure_only.POLICY, "CONNECTOR_PUBLIC_HOST", "localhost:8441", "PUBLIC_HOST: expected no loopback host"),
     (azure_only.POLICY, "CONNECTOR_PUBLIC_HOST", "127.0.0.2", "PUBLIC_HOST: expected no loopback host"),
     (azure_only.POLICY, "CONNECTOR_PUBLIC_HOST", "0x7f.1", "PUBLIC_HOST: expected no loopback host"),
@@ -259,6 +260,13 @@ def test_a_variable_that_comes_twice_is_refused(again: dict[str, str]) -> None:
         changed(good, "template.containers.0.env", [{"name": name, **again}, *env]),
     )
     assert found == [f"application: {name}: expected it once, got it 2 times"]
+
+
+def test_production_is_not_deployed_by_a_stack_that_says_it_is_test() -> None:
+    """There the pack asks for no approval."""
+    app = emitted("prod", *APP)
+    found = violations(containers.POLICY, "test", APP[0], app)
+    assert any("CONNECTOR_STAGE: expected test, the stack's, got production" in v for v in found), found
 
 
 def test_nothing_but_the_configuration_document_is_written_into_a_vault() -> None:
