@@ -159,10 +159,14 @@ def is_allowed(address: Address, cloud: Cloud) -> bool:
     inner = address_of(str(address)) or address
     if cloud is Cloud.EMULATED and inner.is_loopback:
         return True
-    return all(
-        a.is_global and not (a.is_multicast or a.is_reserved or a.is_unspecified) and a != AZURE_PLATFORM
-        for a in {address, inner}
-    )
+    return all(_is_public(a) for a in {address, inner})
+
+
+def _is_public(address: Address) -> bool:
+    """`is_global` takes multicast and IPv6's former private addresses (`fec0::/10`, RFC 3879) for global too."""
+    special = address.is_multicast or address.is_reserved or address.is_unspecified
+    site_local = isinstance(address, ipaddress.IPv6Address) and address.is_site_local
+    return address.is_global and not special and not site_local and address != AZURE_PLATFORM
 
 
 async def _read(response: httpx.Response) -> dict[str, Any] | str:
