@@ -61,6 +61,7 @@ _OTHER_SUBJECT = frozenset(
 )
 _UNDONE = frozenset(
     {
+        Code.APPROVAL_NOT_YET_VALID,
         Code.APPROVER_DIFFERS,
         Code.SAME_PERSON_DIFFERS,
         Code.ONE_PERSON,
@@ -69,6 +70,21 @@ _UNDONE = frozenset(
         Code.TEST_CONNECTION_MISSING,
         Code.TEST_CONNECTION_CHANGED,
         Code.TEST_CONNECTION_DIFFERS,
+    }
+)
+_OF_A_FILE = frozenset(
+    {
+        Code.STATEMENT_MALFORMED,
+        Code.STATEMENT_TYPE,
+        Code.STATEMENT_NOT_CANONICAL,
+        Code.STATEMENT_MISPLACED,
+        Code.PAYLOAD_TYPE,
+        Code.SIGNATURE_INVALID,
+        Code.KEY_UNKNOWN,
+        Code.KEY_NOT_IN_IMAGE,
+        Code.KEY_TYPE,
+        Code.KEY_SCOPE,
+        Code.KEY_RETIRED,
     }
 )
 
@@ -96,7 +112,8 @@ def state_of(
     """`statements` are those that count, of the whole organisation."""
     if decision is None:
         return State.DRAFT
-    codes = {r.code for r in why_not_served(decision)}
+    reasons = why_not_served(decision)
+    codes = {r.code for r in reasons}
     approval = decision.approval
     if Code.REVOKED in codes:
         return State.REVOKED
@@ -108,7 +125,7 @@ def state_of(
         return State.WITHDRAWN if approval.decision is Verdict.APPROVE else State.DRAFT
     if approval.decision is Verdict.REFUSE:
         return State.REFUSED
-    if codes & _UNDONE:
+    if codes & _UNDONE or any(map(_may_hide_a_decision, reasons)):
         return State.WITHDRAWN
     if approval.ended(now):
         return State.EXPIRED
@@ -117,6 +134,11 @@ def state_of(
         return State.PROMOTED
     rehearsed = _rehearsed(connection, decision, approval, statements, now)
     return State.REHEARSED if rehearsed else State.APPROVED
+
+
+def _may_hide_a_decision(reason: Reason) -> bool:
+    """Of a file that does not count and is no rehearsal: it may be a later refusal."""
+    return reason.code in _OF_A_FILE and not reason.file.rpartition("/")[2].startswith("rehearsal-")
 
 
 def _rehearsed(

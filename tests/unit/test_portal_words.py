@@ -67,6 +67,7 @@ def rehearsed(sha256: str) -> Verified:
         (decision(approved(), Code.APPROVAL_URL), State.WITHDRAWN),
         (decision(approved(), Code.APPROVER_DIFFERS), State.WITHDRAWN),
         (decision(approved(), Code.SERIAL_ROLLED_BACK), State.WITHDRAWN),
+        (decision(approved(), Code.APPROVAL_NOT_YET_VALID), State.WITHDRAWN),
         (decision(approved(decision=Verdict.REFUSE), Code.CONFIGURATION_CHANGED), State.DRAFT),
         (decision(approved(), Code.REVOKED), State.REVOKED),
         (decision(approved(expires="2026-06-01T11:59:59Z"), Code.APPROVAL_EXPIRED), State.EXPIRED),
@@ -79,6 +80,21 @@ def test_a_state_follows_from_the_decision(given: Decision | None, state: State)
 @pytest.mark.parametrize(("sha256", "state"), [(SHA, State.REHEARSED), (OTHER, State.APPROVED)])
 def test_a_visit_with_this_very_configuration_makes_it_rehearsed(sha256: str, state: State) -> None:
     assert state_of(connection(Stage.TEST), decision(approved()), [rehearsed(sha256)], Promoted(), NOW) is state
+
+
+@pytest.mark.parametrize(
+    ("file", "state"),
+    [
+        ("approval-000002-refuse.json", State.WITHDRAWN),
+        ("x.json", State.WITHDRAWN),
+        ("rehearsal-20260601t113000z-aaaaaaaaaaaa.json", State.APPROVED),
+    ],
+)
+@pytest.mark.parametrize("code", [Code.SIGNATURE_INVALID, Code.STATEMENT_MISPLACED, Code.KEY_UNKNOWN])
+def test_nothing_is_approved_while_a_file_may_hide_a_refusal(file: str, state: State, code: Code) -> None:
+    why = Reason(code, "this", "that", f"approvals/lakeside/lakeside-test/{file}")
+    given = Refused("lakeside", "lakeside-test", SHA, approved(), (why,))
+    assert state_of(connection(Stage.TEST), given, [], Promoted(), NOW) is state
 
 
 def test_a_rehearsal_ends() -> None:
