@@ -22,7 +22,7 @@ def test_after_a_killed_demo_the_next_one_recovers_ends_with_zero_and_leaves_not
     household = Household(tmp_path / "household")
     folder = tmp_path / "project"
     folder.mkdir()
-    stack = household.move_in(TestStack.make(folder))
+    stack = household.move_in(TestStack.make(folder, approved=False))
     chance = chosen_by_seed("killed demo")
     resources, delay = chance.randint(1, 80), chance.uniform(0, 5)
     print(f"killed {delay:.2f} s after there are {resources} resources")
@@ -45,10 +45,10 @@ def test_after_a_killed_demo_the_next_one_recovers_ends_with_zero_and_leaves_not
     second = stack.start("demo", "--appointments", str(VISITS), "--output", "json")
     until(lambda: second.poll() is not None or (stack.arm() and stack.named(SUPERVISOR)), "a supervisor", 300)
     sessions = {supervisor(stack).pid} if second.poll() is None else set[int]()
-    output, errors = second.communicate(timeout=300)
+    output, errors = second.communicate(timeout=600)
     assert second.returncode == 0, errors[-4000:]
     visits = [v for o in json.loads(output)["organizations"] for v in o["visits"]]
-    assert len(visits) == VISITS
+    assert len(visits) == VISITS + 1, "and the one in production"
     assert all(len(v["write_backs"]) >= 4 for v in visits)
 
     assert sessions
