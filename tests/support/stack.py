@@ -212,7 +212,8 @@ class Running:
         self.stack = stack
         self.process = stack.start("up", stack.name)
         self.lines: list[str] = []
-        self._up = threading.Event()
+        self._told = threading.Event()
+        self._is_up = False
         self._reading = threading.Thread(target=self._read, daemon=True)
         self._reading.start()
         self.output = ""
@@ -222,11 +223,13 @@ class Running:
         for line in self.process.stderr:
             self.lines.append(line.rstrip())
             if line.startswith("running;"):
-                self._up.set()
-        self._up.set()
+                self._is_up = True
+                self._told.set()
+        self._told.set()
 
     def until_up(self, seconds: float = START_SECONDS) -> None:
-        if not self._up.wait(seconds) or self.process.poll() is not None:
+        """Fails at once where it ends before that, also while its process is still going."""
+        if not (self._told.wait(seconds) and self._is_up) or self.process.poll() is not None:
             raise AssertionError("connector up did not come up:\n" + "\n".join(self.lines[-60:]))
 
     def end(self) -> int:
