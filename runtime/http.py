@@ -2,8 +2,8 @@
 
 Owns timeouts (connect 5 s, 10 s in all), the refusal of redirects, the size cap (1 MiB, counted while streaming), the
 allow-list that is asked before any network call, how many calls one origin may hold at once (so one that hangs takes
-nothing from the others), and the trusted certificate authority. Leaves out retries (durable jobs retry) and what a
-body means.
+nothing from the others), that no cookie is kept (a host may serve many organisations), and the trusted certificate
+authority. Leaves out retries (durable jobs retry) and what a body means.
 """
 
 import asyncio
@@ -12,6 +12,7 @@ import ssl
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any, cast
 from urllib.parse import urlsplit
 
@@ -246,6 +247,7 @@ def open_clients(
             headers=headers,
             follow_redirects=False,
             trust_env=False,
+            cookies=_no_cookies(),
             transport=transport,
         ),
         MsalHttp(
@@ -255,7 +257,13 @@ def open_clients(
                 headers=headers,
                 follow_redirects=False,
                 trust_env=False,
+                cookies=_no_cookies(),
                 transport=blocking_transport,
             )
         ),
     )
+
+
+def _no_cookies() -> CookieJar:
+    """A jar that takes nothing: httpx would send what one answer set with every later call to the same host."""
+    return CookieJar(DefaultCookiePolicy(allowed_domains=()))

@@ -209,6 +209,21 @@ def test_an_origin_that_is_not_listed_is_never_called() -> None:
     assert called == []
 
 
+def test_a_cookie_of_one_answer_comes_with_no_other_call() -> None:
+    """A host may serve many organisations, and the process calls it for all of them."""
+    sent: list[str | None] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        sent.append(request.headers.get("cookie"))
+        return httpx.Response(200, headers={"set-cookie": "session=of-one; Path=/"}, json={})
+
+    asked, blocking = remote(answer), msal_http(answer)
+    for _ in range(2):
+        get(asked)
+        blocking.get("https://a.example/x")
+    assert sent == [None] * 4
+
+
 @pytest.mark.parametrize("status", [300, 301, 302, 303, 307, 308])
 def test_redirects_are_refused(status: int) -> None:
     with pytest.raises(ProtocolError):
