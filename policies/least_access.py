@@ -1,6 +1,7 @@
 """Roles on data planes are assigned where they are needed and not above: a key's at the key, a blob's at a container.
 
-Nobody gets a role that administers: those who deploy have theirs from outside this program.
+Nobody gets a role that administers: those who deploy have theirs from outside this program. A vault has no access
+policies of its own beside the roles: such a policy is about all of its keys at once.
 """
 
 import re
@@ -22,8 +23,19 @@ SCOPES = {
 
 
 def judge(subject: Subject) -> Iterator[str]:
-    if subject.type != "authorization:RoleAssignment":
-        return
+    match subject.type:
+        case "authorization:RoleAssignment":
+            yield from _assignment(subject)
+        case "keyvault:Vault":
+            if (got := subject.get("properties", "enableRbacAuthorization")) is not True:
+                yield f"properties.enableRbacAuthorization: expected true, got {got}"
+            if any(True for _ in subject.items("properties", "accessPolicies")):
+                yield "properties.accessPolicies: expected none"
+        case _:
+            return
+
+
+def _assignment(subject: Subject) -> Iterator[str]:
     role = str(subject.get("roleDefinitionId")).rstrip("/").rpartition("/")[2].lower()
     if role not in SCOPES:
         yield f"roleDefinitionId: expected one of the roles that the connector needs, got {role}"
