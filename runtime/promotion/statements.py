@@ -37,10 +37,15 @@ async def stored(connection: Connection) -> list[StatementFile]:
 
 
 async def unpublished(connection: Connection) -> list[StatementFile]:
-    """Those that are in no repository yet, the oldest first."""
+    """Those that are in no repository yet, the oldest first.
+
+    The worker adds rows too: one that no repository would take, or that is no statement's, must not keep back others.
+    """
     return await _files(
         connection,
-        b"""SELECT path, content FROM connector.statement WHERE published_at IS NULL
+        b"""SELECT path, content FROM connector.statement
+            WHERE published_at IS NULL AND length(path) <= 300 AND octet_length(content) <= 524288
+                AND path ~ '^approvals/[a-z0-9-]+/[a-z0-9-]+/(approval|rehearsal)-[a-z0-9-]+[.]json$'
             ORDER BY recorded_at, path LIMIT 500""",
     )
 

@@ -116,6 +116,30 @@ async def test_statements_of_the_worker_are_published_too(portal: Portal) -> Non
     assert repository.made[0][1] == {file.path: file.content}
 
 
+@pytest.mark.parametrize(
+    ("path", "size"),
+    [
+        ("README.md", 2),
+        ("Pulumi.prod.yaml", 2),
+        ("approvals/promoted.json", 2),
+        ("approvals/revocations/americas-production.json", 2),
+        ("approvals/lakeside/../lakeside/approval-000001-approve.json", 2),
+        ("approvals/lakeside/lakeside-test/APPROVAL-000001-approve.json", 2),
+        ("approvals/lakeside/lakeside-test/approval-000009-approve.json", 512 * 1024 + 1),
+    ],
+)
+async def test_a_row_that_is_no_statements_keeps_nothing_back(portal: Portal, path: str, size: int) -> None:
+    """Whoever has taken the worker may add rows, and the portal would refuse to push any of them."""
+    portal.execute(
+        "INSERT INTO statement (path, organization_id, connection_id, kind, content)"
+        f" VALUES ('{path}', 'lakeside', '{CONNECTION}', 'rehearsal', repeat('x', {size}))"
+    )
+    await decided(portal)
+    repository = Pushes()
+    assert await publish(portal.services, repository) == 1
+    assert list(repository.made[0][1]) == ["approvals/lakeside/lakeside-test/approval-000001-approve.json"]
+
+
 def test_waking_needs_no_loop() -> None:
     application = Starlette()
     application.state.outbox = asyncio.Event()
