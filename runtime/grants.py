@@ -42,7 +42,7 @@ GRANTS: dict[str, RoleGrants] = {
             "participant": "SELECT, INSERT, UPDATE",
             "subscription": "SELECT, INSERT, UPDATE",
             "notification": "SELECT, INSERT, UPDATE",
-            "write_back": "SELECT, INSERT, UPDATE",
+            "write_back": "SELECT, INSERT (id, visit_key, sequence, sealed, state)",
             "audit": RECORDING,
             "statement": "SELECT",
             "highest_serial": ADVANCING,

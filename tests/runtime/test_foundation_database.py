@@ -166,6 +166,16 @@ def test_the_worker_sees_of_pending_rows_only_when_they_expire(postgres: Postgre
         assert not may(connection, "SELECT object_id FROM ehr_user_link")
 
 
+def test_what_became_of_a_write_back_is_the_workers_word(postgres: PostgresServer, place: Place) -> None:
+    """A rehearsal rests on it."""
+    with login(postgres, APPLICATION, place.database) as connection:
+        for change in ("state = 'delivered'", "state = 'dead'", "attempts = 0"):
+            assert not may(connection, f"UPDATE write_back SET {change}"), change
+        assert not may(connection, "DELETE FROM write_back")
+    with login(postgres, WORKER, place.database) as connection:
+        assert may(connection, "UPDATE write_back SET state = 'delivered'")
+
+
 def test_the_application_cannot_purge_audit_rows_nor_the_worker_young_ones(
     postgres: PostgresServer, place: Place
 ) -> None:
