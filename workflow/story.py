@@ -177,9 +177,9 @@ class Story:
         revoked = await revoke(
             self.workspace.project, [connection.id], reason="A rehearsed emergency", stack=self.production.stack
         )
-        version = revoked.lists[0].revocations.version
+        sha256, version = self._digest(organization, connection), revoked.lists[0].revocations.version
         self._tell(
-            Step("revoked", organization.id, connection.id, reasons=[str(Code.REVOKED)], detail={"version": version})
+            Step("revoked", organization.id, connection.id, sha256, [str(Code.REVOKED)], detail={"version": version})
         )
         await self._until_withdrawn(organization, connection)
 
@@ -190,12 +190,13 @@ class Story:
             while (code := await refused_launch(provider, csn)) != WITHDRAWN:
                 self._expect(time.monotonic() < deadline, f"new launches answer {WITHDRAWN}, got {code or 'a visit'}")
                 await asyncio.sleep(1)
-        self._tell(Step("launch-refused", organization.id, connection.id, reasons=[code]))
+        sha256 = self._digest(organization, connection)
+        self._tell(Step("launch-refused", organization.id, connection.id, sha256, [code]))
 
     def visit_ended(self, organization: Organization) -> None:
         """The visit that was under way when its connection was revoked."""
         connection = self._connection(organization, Stage.PRODUCTION, self.production.config)
-        self._tell(Step("visit-ended", organization.id, connection.id))
+        self._tell(Step("visit-ended", organization.id, connection.id, self._digest(organization, connection)))
 
     # --- shared -----------------------------------------------------------------------------------------------------
 

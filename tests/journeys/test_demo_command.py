@@ -63,6 +63,8 @@ def story(steps: list[dict[str, Any]]) -> None:
     assert "configuration-changed" in after["reasons"]
     assert after["organization"] == "prairie"
     assert by_name["revoked"][0]["reasons"] == ["revoked"]
+    (promoted,) = [s for s in by_name["promoted"] if s["connection"] == "lakeside-production"]
+    assert {s["sha256"] for s in steps[-3:]} == {promoted["sha256"]}
     edited, approved = by_name["edited"][0], {s["connection"]: s for s in by_name["approved"]}
     assert edited["sha256"] == approved["lakeside-production"]["sha256"] != edited["before"]
     assert {s["sha256"] for s in by_name["promoted"]} <= {s["sha256"] for s in approved.values()}
