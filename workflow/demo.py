@@ -68,7 +68,8 @@ def demo(
 
 def _up_beside_a_refusal(test: Local, production: Local) -> set[str]:
     """Bring test up; meanwhile ask for production, of which nothing is approved. The codes of its refusal."""
-    production.engine.prepare()
+    for local in (production, test):
+        local.prepare()  # one after the other: whoever recovers beside an engine at work forgets nothing
     refused: list[set[str]] = []
     _both(test.up, lambda: refused.append(refusal_of(production)))
     return refused[0]

@@ -40,6 +40,7 @@ class Local:
 
     def __post_init__(self) -> None:
         self._engine: Engine | None = None
+        self._refresh: bool | None = None
         self.reload()
 
     def reload(self) -> None:
@@ -63,10 +64,16 @@ class Local:
         finally:
             self.seconds[name] = round(self.seconds.get(name, 0.0) + time.monotonic() - began, 2)
 
-    def up(self) -> None:
-        """Recover, update, seed the vaults, and begin the lists of revocations."""
+    def prepare(self) -> None:
+        """Recover from what was killed; the next update refreshes where it must."""
         with self.phase("prepare"):
-            refresh = recovery.recover(self.engine)
+            self._refresh = recovery.recover(self.engine)
+
+    def up(self) -> None:
+        """Recover, where that has not been done, update, seed the vaults, and begin the lists of revocations."""
+        if self._refresh is None:
+            self.prepare()
+        refresh, self._refresh = bool(self._refresh), None
         ensure_repository(self.project, self.config)
         self.report(f"stack {self.stack}: pulumi up")
         credentials: list[str] = []

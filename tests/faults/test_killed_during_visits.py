@@ -174,4 +174,4 @@ def test_after_ctrl_c_nothing_is_left_of_processes_and_files(running: Running, h
     assert household.strays() == []
     assert git_status() == household.status
     made = {f.name for f in stack.root.iterdir() if not f.is_symlink() and f.suffix != ".yaml"}
-    assert made == {".local", "organizations"}
+    assert made == {".local", "approvals", "organizations"}

@@ -37,7 +37,8 @@ class Shown:
 
     def watch(self, browser: Browser) -> None:
         async def request(sent: httpx.Request) -> None:
-            pairs = parse_qsl(urlsplit(str(sent.url)).query) + parse_qsl(sent.content.decode("ascii", "ignore"))
+            body = await sent.aread()
+            pairs = parse_qsl(urlsplit(str(sent.url)).query) + parse_qsl(body.decode("ascii", "ignore"))
             self.secrets |= {value for name, value in pairs if name in SECRET_PARAMETERS and len(value) >= 16}
 
         async def response(got: httpx.Response) -> None:

@@ -81,7 +81,7 @@ def test_the_same_seed_plans_the_same_visits(stack: TestStack, records: list[Rec
 def test_the_stack_runs_the_image_of_the_working_tree(stack: TestStack) -> None:
     apps = [r for r in stack.arm().values() if r["type"].lower() == "microsoft.app/containerapps"]
     images = {c["image"].rpartition(":")[2] for a in apps for c in a["properties"]["template"]["containers"]}
-    assert len(apps) == 6
+    assert len(apps) == 9
     assert len(images) == 1
     files = [
         (str(f.relative_to(ROOT)), f.read_bytes())
