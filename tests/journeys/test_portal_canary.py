@@ -89,7 +89,7 @@ def objects(stack: TestStack) -> list[tuple[str, bytes]]:
     found: list[tuple[str, bytes]] = []
     with Repo(str(stack.state / "repository.git")) as repo:
         paths: dict[bytes, str] = {}
-        trees = [cast("Commit", repo[ref]).tree for ref in repo.refs.as_dict(b"refs/heads").values()]
+        trees = [cast("Commit", repo[ref]).tree for ref in repo.refs.as_dict().values()]
         for tree in trees:
             for entry in repo.object_store.iter_tree_contents(tree):
                 paths[entry.sha] = entry.path.decode()
