@@ -81,8 +81,8 @@ async def finish(
         result = await asyncio.to_thread(redeem)
     except Unavailable:
         return refusals.ENTRA_UNAVAILABLE
-    except (ValueError, RuntimeError, ConnectorError):
-        return refusals.STATE_UNKNOWN
+    except (ValueError, RuntimeError, ConnectorError) as e:  # MSAL's words for a wrong state and a bad nonce
+        return refusals.STATE_UNKNOWN.because(type(e).__name__.lower())
     token = result.get("id_token")
     if not isinstance(token, str):
         return refusals.NOT_SIGNED_IN

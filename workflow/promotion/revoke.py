@@ -86,7 +86,10 @@ async def revoke(
         title = _title(connections, config.stage, lift=lift, renew=renew)
         try:
             found = await repository.propose(branch, files, f"{title}\n", title=title)
-            commit = None if isinstance(found, Conflict) else found.commit
+            if isinstance(found, Conflict):
+                problems.append(f"the repository did not take it: {', '.join(found.moved)} changed meanwhile")
+            else:
+                commit = found.commit
         except ConnectorError as refused:
             problems.append(f"the repository did not take it: {refused}")
     return Done(name, tuple(made), branch, commit, tuple(problems))
