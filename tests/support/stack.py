@@ -214,9 +214,10 @@ class Running:
         self.lines: list[str] = []
         self._told = threading.Event()
         self._is_up = False
-        self._reading = threading.Thread(target=self._read, daemon=True)
-        self._reading.start()
         self.output = ""
+        self._reading = [threading.Thread(target=read, daemon=True) for read in (self._read, self._read_output)]
+        for reading in self._reading:
+            reading.start()
 
     def _read(self) -> None:
         assert self.process.stderr is not None
@@ -227,6 +228,11 @@ class Running:
                 self._told.set()
         self._told.set()
 
+    def _read_output(self) -> None:
+        """The addresses of a thousand organisations are more than a pipe holds."""
+        assert self.process.stdout is not None
+        self.output = self.process.stdout.read()
+
     def until_up(self, seconds: float = START_SECONDS) -> None:
         """Fails at once where it ends before that, also while its process is still going."""
         if not (self._told.wait(seconds) and self._is_up) or self.process.poll() is not None:
@@ -236,8 +242,8 @@ class Running:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGINT)
         code = self.process.wait(END_SECONDS)
-        self._reading.join(5)
-        self.output = self.process.stdout.read() if self.process.stdout else ""
+        for reading in self._reading:
+            reading.join(5)
         return code
 
 
