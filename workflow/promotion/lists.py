@@ -1,7 +1,7 @@
 """Lists of revocations as operators handle them: the newest that is known anywhere, the next one, and its publication.
 
 Owns the version (highest known, plus one), the time that a list is in force, and the order: published first, because
-the channel is what runtimes read each minute; what follows is the record of it in the repository.
+the channel is what runtimes read within each minute; what follows is the record of it in the repository.
 """
 
 from collections.abc import Iterable, Sequence
