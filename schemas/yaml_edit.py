@@ -362,17 +362,16 @@ def _is_cut(text: str) -> bool:
 
 
 def _in_quotes(text: str) -> str:
-    def escaped(match: re.Match[str]) -> str:
-        character = match.group()
-        if character in '"\\':
-            return "\\" + character
-        return f"\\u{ord(character):04x}" if ord(character) < 0x10000 else f"\\U{ord(character):08x}"
+    """In double quotes, with what cannot be seen as an escape: U+2028 would end a line for some readers."""
+    return f'"{"".join(map(_escaped, text))}"'
 
-    return (
-        '"'
-        + re.sub(r'["\\]|[^\x20-\x7e\u00a0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]', escaped, text)
-        + '"'
-    )
+
+def _escaped(character: str) -> str:
+    if character in '"\\':
+        return "\\" + character
+    if character.isprintable():
+        return character
+    return f"\\u{ord(character):04x}" if ord(character) < 0x10000 else f"\\U{ord(character):08x}"
 
 
 def _entry(name: str, value: Any, column: int) -> Iterator[str]:

@@ -288,7 +288,7 @@ def _in(**delta: float) -> str:
     "changes",
     [
         {"changeType": "created"},
-        {"expirationDateTime": _in(minutes=4340)},
+        {"expirationDateTime": _in(days=30)},
         {"expirationDateTime": _in(minutes=-1)},
         {"includeResourceData": False},
         {"includeResourceData": None},

@@ -198,6 +198,7 @@ def test_values_without_one_spelling_for_all_are_not_written(value: Any) -> None
 WORDS = st.one_of(
     st.text(st.characters(exclude_categories=("Cs",)), max_size=20),
     st.sampled_from(["off", "~", "", "1e3", "0x1F", "12:30:45", "2026-01-01", "a: b", "a #b", "- x", "? x", "=", "<<"]),
+    st.sampled_from(["\x00", "\t", "\x85", "\u2028", "\u2029", "\ufeff", "\uffff"]),
     st.from_regex(r"[A-Za-z0-9 .:/@#&*!|>'\"%`,\[\]{}?-]{0,12}", fullmatch=True),
 )
 
