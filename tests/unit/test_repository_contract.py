@@ -8,7 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from runtime.portal.repository import Conflict, ProposedChange, Repository, RepositoryRefused, RepositoryUnavailable
+from runtime.portal.repository import (
+    BranchAbsent,
+    Conflict,
+    ProposedChange,
+    Repository,
+    RepositoryRefused,
+    RepositoryUnavailable,
+)
 from runtime.portal.repository.git import GitRepository
 from tests.support.bare_repository import BareRepository
 from tests.support.git_server import git_server
@@ -126,8 +133,8 @@ def test_a_link_or_a_program_is_no_file_of_the_configuration(place: Place) -> No
 
 
 @pytest.mark.parametrize("branch", ["connector/none", "main2"])
-def test_a_branch_that_is_not_there_is_refused(place: Place, branch: str) -> None:
-    with pytest.raises(RepositoryRefused):
+def test_a_branch_that_is_not_there_is_absent(place: Place, branch: str) -> None:
+    with pytest.raises(BranchAbsent):
         asyncio.run(place.repository.head(branch))
 
 

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from runtime.errors import ConnectorError
-from runtime.portal.repository import Conflict, Repository, RepositoryRefused
+from runtime.portal.repository import BranchAbsent, Conflict, Repository
 from schemas.loading import load_stack
 from schemas.promotion.canonical import digest
 from schemas.promotion.decide import Approved, Decision, Decisions, decide
@@ -214,7 +214,7 @@ def _branch(organizations: Sequence[str], changes: Mapping[str, bytes]) -> str:
 async def _proposed(repository: Repository, promotion: Promotion) -> Promotion:
     try:
         there = await repository.head(promotion.branch)
-    except RepositoryRefused:
+    except BranchAbsent:
         there = None
     if there is not None:
         return replace(promotion, commit=there, already=True)

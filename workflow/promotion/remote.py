@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from runtime.portal.repository import Repository, RepositoryRefused
+from runtime.portal.repository import BranchAbsent, Repository
 from runtime.portal.repository.git import GitRepository
 from schemas.promotion.reading import Files
 from schemas.promotion.statement import FOLDER
@@ -82,12 +82,15 @@ async def snapshot(repository: Repository, branch: str | None = None) -> Snapsho
 
 
 async def published(repository: Repository, geographies: Mapping[GeographyName, object]) -> dict[str, bytes]:
-    """The statements on the portals' branches, by path; a branch that is not there yet has none."""
+    """The statements on the portals' branches, by path; a branch that is not there yet has none.
+
+    Raises what the repository raises: who may not read them does not know that there are none.
+    """
     found: dict[str, bytes] = {}
     for geography in geographies:
         try:
             commit = await repository.head(statements_branch(geography))
-        except RepositoryRefused:
+        except BranchAbsent:
             continue
         found |= await contents(repository, await repository.paths(FOLDER, commit), commit)
     return found

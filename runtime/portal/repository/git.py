@@ -23,6 +23,7 @@ from dulwich.refs import Ref
 from dulwich.repo import MemoryRepo
 
 from runtime.portal.repository.model import (
+    BranchAbsent,
     Conflict,
     ProposedChange,
     RepositoryRefused,
@@ -179,7 +180,7 @@ class _Remote:
     def tip(self, branch: str) -> str:
         tip = (self.refs() if self._refs is None else self._refs).get(branch)
         if tip is None:
-            raise RepositoryRefused("the remote does not have that branch")
+            raise BranchAbsent("the remote does not have that branch")
         return tip
 
     def commit(self, revision: str) -> str:

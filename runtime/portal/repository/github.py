@@ -21,6 +21,7 @@ import jwt
 from runtime.errors import ProtocolError, RemoteUnavailable
 from runtime.http import HttpClients, Response
 from runtime.portal.repository.model import (
+    BranchAbsent,
     Conflict,
     ProposedChange,
     RepositoryRefused,
@@ -67,7 +68,7 @@ class GitHubRepository:
         name = checked_revision(branch or self.branch)
         found = await self._ref(name)
         if found is None:
-            raise RepositoryRefused("the remote does not have that branch")
+            raise BranchAbsent("the remote does not have that branch")
         return found
 
     async def read(self, path: str, revision: str | None = None) -> bytes | None:

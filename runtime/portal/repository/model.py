@@ -40,6 +40,10 @@ class RepositoryRefused(ConnectorError):
     """What was asked may not be done with this repository: a path, branch, file or credential. Trying again is vain."""
 
 
+class BranchAbsent(RepositoryRefused):
+    """The repository answered, and has no such branch."""
+
+
 @dataclass(frozen=True)
 class ProposedChange:
     """A change that is on a branch now; `url` is where people look at it, where the remote has such a place."""
@@ -62,7 +66,7 @@ class Repository(Protocol):
     """Every method raises `RepositoryUnavailable` and `RepositoryRefused`."""
 
     async def head(self, branch: str | None = None) -> str:
-        """The commit of a branch, else of the configured one. Refused where there is no such branch."""
+        """The commit of a branch, else of the configured one. Raises `BranchAbsent` where there is none."""
         ...
 
     async def read(self, path: str, revision: str | None = None) -> bytes | None:
