@@ -64,7 +64,6 @@ def create_app(site: Site, *, clock: Callable[[], float] = time.time) -> Starlet
         ("POST", "/check-runs", checks.create_run),
         ("GET", "/check-runs/{run}", checks.run),
         ("PATCH", "/check-runs/{run}", checks.change_run),
-        ("GET", "/commits/{sha}/pulls", pulls.of_commit),
         ("GET", "/commits/{sha}/check-runs", checks.runs_of),
         ("GET", "/commits/{sha}/status", checks.status_of),
         ("POST", "/statuses/{sha}", checks.create_status),

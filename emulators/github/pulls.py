@@ -150,14 +150,6 @@ class Pulls:
                 found.append(pull)
         return call.page([self.document(call, p) for p in found], "state", "head", "base")
 
-    def of_commit(self, call: Call) -> Response:
-        """Open pull requests whose head is a commit."""
-        call.require("pull_requests", "read")
-        pulls = list(self.of(call).values())
-        for pull in pulls:
-            self.follow(call, pull)
-        return call.page([self.document(call, p) for p in pulls if p.head_sha == call.path("sha")])
-
     def get(self, call: Call) -> Response:
         call.require("pull_requests", "read")
         return answer(self.document(call, self.pull(call), detailed=True))

@@ -13,6 +13,9 @@ import pytest
 from ruamel.yaml import YAML
 
 from tests.support.samples import ROOT
+from workflow.merge.withheld import BRANCHES
+from workflow.promotion import lists
+from workflow.promotion.remote import TOKEN_VARIABLE
 
 FOLDER = ROOT / ".github" / "workflows"
 FILES = sorted(FOLDER.glob("*"))
@@ -36,7 +39,7 @@ def read(name: str) -> dict[str, Any]:
 
 
 def test_every_file_is_a_workflow_that_both_linters_accept() -> None:
-    assert NAMES == ["deploy.yml", "gate.yml", "pull-request.yml", "review.yml"]
+    assert NAMES == ["deploy.yml", "gate.yml", "pull-request.yml", "revocations.yml", "told.yml"]
     assert lint(FOLDER) == [0, 0]
 
 
@@ -88,22 +91,48 @@ def test_no_value_of_an_event_is_part_of_a_script(name: str) -> None:
 def test_no_job_has_more_than_it_names(name: str) -> None:
     workflow = read(name)
     assert workflow["permissions"] == {}
+    more = {"deploy.yml": {"id-token": "write"}, "revocations.yml": {"id-token": "write", "contents": "write"}}
     for job in workflow["jobs"].values():
-        assert {k: v for k, v in job["permissions"].items() if v != "read"} in ({}, {"id-token": "write"})
-        assert (job["permissions"].get("id-token") == "write") == (name == "deploy.yml")
+        assert {k: v for k, v in job["permissions"].items() if v != "read"} == more.get(name, {})
 
 
 def test_code_that_nobody_reviewed_gets_nothing() -> None:
     """What runs for a pull request from its own branch has no secret, no environment and no identity."""
-    for name in ("pull-request.yml", "review.yml"):
+    for name in ("pull-request.yml", "told.yml"):
         text = (FOLDER / name).read_text("utf-8")
         assert not re.search(r"secrets\.|environment:|id-token|github\.token|pull_request_target", text)
 
 
 def test_the_gate_runs_the_default_branchs_code_only() -> None:
     gate = read("gate.yml")
-    assert set(gate["on"]) == {"pull_request_target", "workflow_run"}
+    assert set(gate["on"]) == {"pull_request_target", "workflow_run", "schedule"}
     assert "ref:" not in (FOLDER / "gate.yml").read_text("utf-8")
+
+
+def test_the_gate_judges_again_when_a_review_or_a_statement_comes() -> None:
+    """Every open pull request, one run at a time: an older outcome is never posted after a newer one."""
+    told, gate = read("told.yml"), read("gate.yml")
+    assert gate["on"]["workflow_run"] == {"workflows": [told["name"]], "types": ["completed"]}
+    assert told["on"]["pull_request_review"] == {"types": ["submitted", "edited", "dismissed"]}
+    assert told["on"]["push"] == {"branches": [f"{branch}*" for branch in BRANCHES]}
+    assert gate["concurrency"] == {"group": "gate", "cancel-in-progress": False}
+    runs = "\n".join(step.get("run", "") for step in gate["jobs"]["check"]["steps"])
+    assert "merge check" in runs
+    assert "--pull-request" not in runs
+
+
+def test_lists_of_revocations_are_renewed_well_before_they_expire() -> None:
+    renewing = read("revocations.yml")
+    assert set(renewing["on"]) == {"schedule", "workflow_dispatch"}
+    (schedule,) = renewing["on"]["schedule"]
+    assert re.fullmatch(r"\d+ \d+ \* \* \*", schedule["cron"]), "daily"
+    assert lists.DAYS > 2
+    (job,) = renewing["jobs"].values()
+    assert job["environment"] == "revocations"
+    assert set(job["strategy"]["matrix"]["stack"]) == {"prod", "test"}
+    assert "secrets." not in str(job)
+    assert job["steps"][-1]["run"] == '.venv/bin/connector revoke --renew --stack "$STACK"'
+    assert list(job["steps"][-1]["env"]) == [TOKEN_VARIABLE]
 
 
 def test_only_the_job_that_posts_has_the_gates_key() -> None:
@@ -125,6 +154,7 @@ def test_production_is_deployed_from_its_environment_without_a_secret() -> None:
     assert production["environment"] == "production"
     assert production["needs"] == "test"
     runs = "\n".join(step.get("run", "") for step in production["steps"])
-    assert "check --promotion" in runs
+    brought, decided, updated = (runs.index(part) for part in ("merge bring", "check --promotion", '"$pulumi" up'))
+    assert brought < decided < updated
     assert "--policy-pack policies" in runs
     assert "GITHUB_PATH" not in text

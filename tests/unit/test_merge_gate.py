@@ -300,5 +300,5 @@ def test_a_base_that_cannot_be_read_says_so() -> None:
 
 def test_every_reason_has_advice_and_a_test() -> None:
     assert set(ADVICE) == set(GateCode)
-    elsewhere = {GateCode.NO_REVIEWERS, GateCode.BASE_INVALID, GateCode.PREVIEW_FAILED}
+    elsewhere = {GateCode.NO_REVIEWERS, GateCode.BASE_INVALID, GateCode.PREVIEW_FAILED, GateCode.NOT_JUDGED}
     assert {code for _, code in ATTACKS.values()} | elsewhere == set(GateCode)

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,17 +16,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from emulators.github.site import Rules
-from schemas.promotion.statement import Verdict
+from schemas.promotion.envelope import StatementFile
+from schemas.promotion.statement import Revoked, Verdict, at
+from schemas.vocabulary import GeographyName, Stage
 from tests.support.github_site import FULL_NAME, Api, GitHub
 from tests.support.pull_requests import CONNECTION, Scene, accepted_scene, approved
 from tests.support.samples import ROOT
-from tests.support.statements import NOW
+from tests.support.statements import NOW, private_key, revocations, statement_file
 from workflow.merge import report as reports
 from workflow.merge.app_token import app_token
 from workflow.merge.fetching import FetchFailed
 from workflow.merge.github import GitHubFailed
 from workflow.merge.markdown import block, code, plain
-from workflow.merge.run import ReportInvalid, Run, post_report
+from workflow.merge.run import ReportInvalid, Run, post_report, post_reports, write_reports
 from workflow.project import Project
 
 
@@ -39,16 +42,23 @@ class World:
     other: Api
     reading: str
     run: Run
-    report: Path
+    reports: Path
 
     def check(self) -> tuple[bool, list[str]]:
+        """As the workflow does: of every open pull request."""
         said: list[str] = []
-        return self.run.check(1, preview=False, report=self.report, say=said.append), said
+        shutil.rmtree(self.reports, ignore_errors=True)
+        write_reports(self.run.check_all(preview=False, say=said.append), self.reports)
+        return self.found["passes"], said
 
     def post(self) -> list[str]:
         said: list[str] = []
-        post_report(self.github.client, FULL_NAME, _token(self.gate), self.report, said.append)
+        post_reports(self.github.client, FULL_NAME, _token(self.gate), self.reports, said.append)
         return said
+
+    @property
+    def report(self) -> Path:
+        return self.reports / "1.json"
 
     def approve(self) -> None:
         for login in ("quinn", "pat-approver"):
@@ -104,7 +114,7 @@ def opened(folder: Path, scene: Scene) -> World:
         str(github.folder),
         lambda: NOW,
     )
-    return World(github, people, api, github.as_installation(other), reading, run, folder / "report.json")
+    return World(github, people, api, github.as_installation(other), reading, run, folder / "reports")
 
 
 def test_an_accepted_pull_request_is_checked_posted_and_merged(world: World) -> None:
@@ -187,9 +197,80 @@ def test_a_refusal_that_the_portal_published_is_not_kept_back(
     world.github.push("connector/statements-americas", {said.path: said.content})
     world.approve()
     assert world.check()[0] is passes
-    found = [(f["code"], f["where"], f["got"]) for f in world.found["findings"]]
-    kept_back = ("not-approved", CONNECTION, f"serial 2, where a refusal with serial {serial} is published")
-    assert found == ([] if passes else [kept_back])
+    found = [(f["code"], f["where"]) for f in world.found["findings"]]
+    assert found == ([] if passes else [("not-approved", CONNECTION)])
+    assert [f for f in world.found["findings"] if "[approval-refused]" not in f["got"]] == []
+
+
+def revoking(version: int, *connections: str) -> StatementFile:
+    """Production's list of the Americas."""
+    revoked = tuple(Revoked(connection=c, reason="a leaked key", at=at(NOW)) for c in connections)
+    return statement_file(
+        private_key(Stage.PRODUCTION, GeographyName.AMERICAS, "revocation-signing"),
+        revocations(GeographyName.AMERICAS, Stage.PRODUCTION, NOW, version=version, revoked=revoked),
+    )
+
+
+@pytest.mark.parametrize(
+    ("lists", "passes"),
+    [
+        ([revoking(2, CONNECTION)], False),
+        ([revoking(2, "prairie-production")], True),
+        ([revoking(2, CONNECTION), revoking(3)], True),
+        ([revoking(3), revoking(2, CONNECTION)], True),
+    ],
+)
+def test_the_newest_list_of_revocations_that_is_published_decides(
+    world: World, lists: list[StatementFile], passes: bool
+) -> None:
+    for number, file in enumerate(lists):
+        world.github.push(f"connector/revocations-production-{number}", {file.path: file.content})
+    world.approve()
+    assert world.check()[0] is passes
+    assert [f for f in world.found["findings"] if "[revoked]" not in f["got"]] == []
+
+
+@pytest.mark.parametrize("what", ["refusal", "revocation"])
+def test_a_pass_is_taken_back_by_what_is_published_after_it(world: World, what: str) -> None:
+    """Nothing of the pull request changed: the gate judges every open one again when something is published."""
+    world.approve()
+    assert world.check()[0] is True
+    world.post()
+    refusal = approved(accepted_scene().head, CONNECTION, 3, decision=Verdict.REFUSE)
+    branch, file = {
+        "refusal": ("connector/statements-americas", refusal),
+        "revocation": ("connector/revocations-production-americas-2", revoking(2, CONNECTION)),
+    }[what]
+    world.github.push(branch, {file.path: file.content})
+    assert world.check()[0] is False
+    assert world.post() == ["connector/gate: failure", f"approval/{CONNECTION}: failure"]
+    assert world.people["quinn"].refused("PUT", "pulls/1/merge", {})[0] == 405
+
+
+def test_a_pass_of_what_cannot_be_judged_any_more_is_taken_back(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.approve()
+    world.check()
+    world.post()
+    monkeypatch.setattr("workflow.merge.github.MOST_COMMITS", 0)
+    assert world.check()[0] is False
+    assert [(f["code"], f["got"]) for f in world.found["findings"]] == [
+        ("not-judged", "pull request 1 has more than 0 commits")
+    ]
+    assert world.post() == ["connector/gate: failure"]
+    assert world.people["quinn"].refused("PUT", "pulls/1/merge", {})[0] == 405
+
+
+def test_every_open_pull_request_of_the_default_branch_is_judged_and_no_other(world: World) -> None:
+    robin = world.people["robin"]
+    for number, base in ((2, "main"), (3, "promote"), (4, "main")):
+        world.github.push(f"change-{number}", {"docs/note.md": b"%d\n" % number}, start=world.github.head(base))
+        robin.made("POST", "pulls", {"title": "A change", "head": f"change-{number}", "base": base})
+    robin.made("PATCH", "pulls/4", {"state": "closed"})
+    world.approve()
+    world.check()
+    assert sorted(path.name for path in world.reports.iterdir()) == ["1.json", "2.json"]
+    found = json.loads((world.reports / "2.json").read_text())
+    assert (found["passes"], {f["code"] for f in found["findings"]}) == (False, {"review-missing"})
 
 
 def test_a_refusal_that_nobody_signed_keeps_nothing_back(world: World) -> None:
@@ -217,14 +298,13 @@ def test_what_somebody_chose_is_harmless_in_checks_and_logs(tmp_path: Path) -> N
 def test_without_access_nothing_is_said(world: World) -> None:
     run = replace(world.run, token="ghs_none")
     with pytest.raises(GitHubFailed, match="401"):
-        run.check(1, preview=False, report=world.report, say=print)
-    assert not world.report.exists()
+        run.check_all(preview=False, say=print)
 
 
 def test_a_repository_without_the_objects_is_told(world: World, tmp_path: Path) -> None:
     Repo.init_bare(str(tmp_path / "empty.git"), mkdir=True)
     with pytest.raises(FetchFailed):
-        replace(world.run, remote=str(tmp_path / "empty.git")).check(1, preview=False, report=None, say=print)
+        replace(world.run, remote=str(tmp_path / "empty.git")).check(1, preview=False, say=print)
 
 
 def test_a_token_that_reads_cannot_post(world: World) -> None:
@@ -236,17 +316,10 @@ def test_a_token_that_reads_cannot_post(world: World) -> None:
 
 @pytest.mark.parametrize("content", ["", "{}", "[]", '{"head": 1}'])
 def test_a_report_that_is_none_is_not_posted(world: World, content: str) -> None:
+    world.reports.mkdir()
     world.report.write_text(content)
     with pytest.raises(ReportInvalid):
         world.post()
-
-
-def test_the_pull_request_of_a_commit_is_found(world: World) -> None:
-    from workflow.merge.github import GitHub as Adapter
-
-    adapter = Adapter(world.github.client, FULL_NAME, world.reading)
-    assert adapter.open_pulls_of(world.github.head("promote")) == [1]
-    assert adapter.open_pulls_of(world.github.head()) == []
 
 
 SHOWN: list[Callable[[str], str]] = [code, lambda text: block(text, 1000)]

@@ -89,6 +89,12 @@ def test_a_renewed_list_says_the_same_for_another_week(project: Path, space: Wor
     assert moment(lists["emea"]["expires"]) - moment(lists["emea"]["issued"]) == timedelta(days=14)
 
 
+def test_renewals_that_nobody_merged_yet_are_on_one_branch(project: Path, space: Workspace) -> None:
+    for _ in range(2):
+        assert connector(project, "revoke", "--renew", "--stack", "local-prod").exit_code == 0
+    assert [b for b in space.branches() if b.startswith("connector/")] == ["connector/revocations-production-renewed"]
+
+
 def test_a_lifted_revocation_is_no_longer_in_the_list(project: Path, space: Workspace) -> None:
     connector(project, "revoke", "lakeside-production", "prairie-production", "--reason", "a leaked key")
     merged(space, "connector/revocations-production-americas-2")

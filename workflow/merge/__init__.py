@@ -9,7 +9,7 @@ What the head revision brings is data: its files are read from git objects, neve
     paths.py         rules of paths: what may stand where
     statements.py    rules of `approvals/`: statements are added, never changed
     promotion.py     rules of what is promoted
-    withheld.py      rule of refusals that a portal published and the pull request keeps back
+    withheld.py      rule of what was published and speaks against it, brought or not
     people.py        rules of requesters and reviews
     protection.py    rules of the base branch itself
     reasons.py       every reason, with advice
@@ -19,7 +19,8 @@ What the head revision brings is data: its files are read from git objects, neve
     report.py        the outcome, as text, JSON and check runs
     github.py        GitHub's REST API, the part that the gate needs
     app_token.py     a token of the gate's app
-    fetching.py      the objects of both revisions and of the portals' branches, from the remote
+    fetching.py      the objects of both revisions and of the branches on which statements are published
     run.py           a run of the gate
-    commands.py      `connector merge check` and `connector merge post`
+    bringing.py      the same for an update: brought into the checkout that is deployed
+    commands.py      `connector merge check`, `post` and `bring`
 """

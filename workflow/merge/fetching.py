@@ -27,14 +27,14 @@ class FetchFailed(WorkflowError):
 
 @contextmanager
 def fetched(
-    remote: str, token: str | None, commits: tuple[str, ...], branches: str
+    remote: str, token: str | None, commits: tuple[str, ...], branches: tuple[str, ...]
 ) -> Generator[tuple[BaseObjectStore, list[str]]]:
     """A store with these commits and all that they contain, and the same of the branches whose names begin so.
 
     Answers the branches' commits. Raises `FetchFailed`.
     """
     with tempfile.TemporaryDirectory(prefix="connector-merge-") as folder, Repo.init_bare(folder) as repo:
-        wants = _Wants([ObjectID(c.encode()) for c in commits], f"refs/heads/{branches}".encode())
+        wants = _Wants([ObjectID(c.encode()) for c in commits], tuple(f"refs/heads/{b}".encode() for b in branches))
         try:
             if remote.startswith("https://"):
                 base, _, path = remote.removesuffix("/").rpartition("/")
@@ -50,14 +50,14 @@ def fetched(
 
 
 class _Wants:
-    """Asks for commits by their ids, and for those of the branches with a prefix."""
+    """Asks for commits by their ids, and for those of the branches with one of the prefixes."""
 
-    def __init__(self, commits: list[ObjectID], prefix: bytes) -> None:
-        self.commits, self.prefix = commits, prefix
+    def __init__(self, commits: list[ObjectID], prefixes: tuple[bytes, ...]) -> None:
+        self.commits, self.prefixes = commits, prefixes
         self.found: list[ObjectID] = []
 
     def __call__(self, refs: Mapping[Ref, ObjectID], depth: int | None = None) -> list[ObjectID]:
-        self.found = sorted({sha for name, sha in refs.items() if name.startswith(self.prefix)})
+        self.found = sorted({sha for name, sha in refs.items() if name.startswith(self.prefixes)})
         return [*self.commits, *(c for c in self.found if c not in self.commits)]
 
 

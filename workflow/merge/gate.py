@@ -4,10 +4,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from schemas.promotion.approvals import revocations_file
+from schemas.promotion.approvals import Approvals, revocations_file
 from schemas.promotion.decide import Decision
 from schemas.promotion.promoted import FILE, PromotedInvalid, read_promoted
 from schemas.promotion.statement import FOLDER
+from schemas.promotion.trust import Trust
 from schemas.strict_yaml import read_yaml
 from schemas.vocabulary import Stage
 from workflow.merge.guarded import engine_settings, guarded_files
@@ -20,7 +21,7 @@ from workflow.merge.pull_request import PullRequest
 from workflow.merge.reasons import Finding, GateCode
 from workflow.merge.revision import Changed, Revision, changes, commits_between
 from workflow.merge.statements import REVOCATIONS, check_statements
-from workflow.merge.withheld import check_withheld
+from workflow.merge.withheld import check_withheld, taking_away, with_files
 
 MOST_PROBLEMS = 5
 
@@ -56,7 +57,7 @@ class Gate:
     def judge(
         self, pull: PullRequest, base: Revision, head: Revision, now: datetime, published: Sequence[Revision] = ()
     ) -> Outcome:
-        """Everything that keeps the pull request back. `published` is what the portals' branches have."""
+        """Everything that keeps the pull request back. `published` is what `withheld.BRANCHES` have."""
         early = list(_of_revisions(pull, base, head))
         if early:
             return Outcome(pull, tuple(early))
@@ -69,7 +70,12 @@ class Gate:
         told = bool(invalid or unclear)  # why a stack of the head cannot be read
         invalid += [p for p in problems if p.code is GateCode.BASE_INVALID or not told]
         findings += invalid or _of_promoted(base, head)
-        found = [compared(n, b, h, self.anchors_of, self.image_of, now) for n, b, h in pairs if h is not None]
+
+        def with_published(one: Side, trust: Trust) -> Approvals:
+            return with_files(one.approvals, taking_away(published, one.approvals, one.stack, trust, now))
+
+        there = [(n, b, h) for n, b, h in pairs if h is not None]
+        found = [compared(n, b, h, self.anchors_of, self.image_of, now, with_published) for n, b, h in there]
         count = [trust for _, side_, _ in pairs for trust in trusts(side_, self.anchors_of)]
         if count:
             clear = [c for c in changed if c.path not in unclear]
@@ -78,7 +84,7 @@ class Gate:
         for one in found:
             findings += _beyond(check_promotion(one, guarded), findings, one)
             findings += check_approvers(pull, one)
-            findings += check_withheld(one, published, trusts(one.base, self.anchors_of)[0])
+            findings += check_withheld(one)
         findings += self._of_people(pull, base, head, [b for _, b, _ in pairs])
         return Outcome(pull, tuple(dict.fromkeys(findings)), tuple(found))
 

@@ -82,10 +82,10 @@ class GitHub:
             rules=_rules(list(self._list(f"/rules/branches/{base['ref']}"))),
         )
 
-    def open_pulls_of(self, commit: str) -> list[int]:
-        """The open pull requests whose newest commit it is."""
-        found = self._list(f"/commits/{commit}/pulls")
-        return [p["number"] for p in found if p["state"] == "open" and p["head"]["sha"] == commit]
+    def open_pulls(self) -> dict[int, str]:
+        """The newest commits of all open pull requests of the default branch, by number. Raises `GitHubFailed`."""
+        branch = self._get("")["default_branch"]
+        return {p["number"]: p["head"]["sha"] for p in self._list("/pulls", state="open", base=branch)}
 
     def post(self, head: str, runs: Sequence[CheckRun]) -> None:
         """Raises `GitHubFailed`; what was posted stays."""
@@ -97,9 +97,10 @@ class GitHub:
     def _get(self, path: str) -> dict[str, Any]:
         return cast("dict[str, Any]", self._call("GET", path).json())
 
-    def _list(self, path: str) -> Iterator[dict[str, Any]]:
+    def _list(self, path: str, **query: str) -> Iterator[dict[str, Any]]:
         for page in range(1, MOST_PAGES + 1):
-            found = cast("list[dict[str, Any]]", self._call("GET", path, params={"per_page": 100, "page": page}).json())
+            params = {**query, "per_page": 100, "page": page}
+            found = cast("list[dict[str, Any]]", self._call("GET", path, params=params).json())
             yield from found
             if len(found) < 100:
                 return

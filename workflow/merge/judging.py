@@ -39,6 +39,10 @@ class Side:
         return None
 
 
+WithPublished = Callable[[Side, Trust], Approvals]
+"""What stands below `approvals/` of a side, with what was published beside it and counts by these keys."""
+
+
 @dataclass(frozen=True)
 class Compared:
     """One production stack at both revisions."""
@@ -48,6 +52,8 @@ class Compared:
     head: Side
     before: Decisions
     after: Decisions
+    published: Decisions
+    """As `after`, by what was published beside the pull request too."""
 
     def is_promoted(self, decision: Decision) -> bool:
         """Whether the pull request changes what is served, or what is said to be promoted, of a connection."""
@@ -86,15 +92,19 @@ def trusts(base: Side, anchors_of: AnchorsOf) -> tuple[Trust, Trust]:
     return production, test
 
 
-def compared(name: str, base: Side, head: Side, anchors_of: AnchorsOf, image_of: ImageOf, now: datetime) -> Compared:
+def compared(
+    name: str, base: Side, head: Side, anchors_of: AnchorsOf, image_of: ImageOf, now: datetime, published: WithPublished
+) -> Compared:
     anchors = anchors_of(base.stack.cloud)
 
-    def decided(side: Side, at_base: Promoted | None) -> Decisions:
+    def decided(side: Side, approvals: Approvals, at_base: Promoted | None) -> Decisions:
         stack = side.stack.model_copy(update={"promotion": base.stack.promotion, "cloud": base.stack.cloud})
         known = known_of_stack(
-            stack, side.approvals, anchors, image_of(side.stack), now, source=side.source, at_base=at_base
+            stack, approvals, anchors, image_of(side.stack), now, source=side.source, at_base=at_base
         )
         return decide(known)
 
-    before, after = decided(base, None), decided(head, base.approvals.promoted)
-    return Compared(name, base, head, before, after)
+    before, after = decided(base, base.approvals, None), decided(head, head.approvals, base.approvals.promoted)
+    more = published(head, trusts(base, anchors_of)[0])
+    against = after if more == head.approvals else decided(head, more, base.approvals.promoted)
+    return Compared(name, base, head, before, after, against)

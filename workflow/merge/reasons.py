@@ -15,6 +15,7 @@ class GateCode(StrEnum):
     BASE_MOVED = "base-moved"
     HEAD_BEHIND = "head-behind"
     BASE_INVALID = "base-invalid"
+    NOT_JUDGED = "not-judged"
     # files
     PATH_UNCLEAR = "path-unclear"
     CONFIGURATION_INVALID = "configuration-invalid"
@@ -68,6 +69,7 @@ ADVICE: dict[GateCode, str] = {
     GateCode.HEAD_ELSEWHERE: "push the branch to this repository: a fork's pull requests are not merged",
     GateCode.BASE_MOVED: "run the check again: the base branch moved while it ran",
     GateCode.HEAD_BEHIND: "merge the base branch into this one, or make the change anew on top of it",
+    GateCode.NOT_JUDGED: "the gate judges it again within the hour; a new commit or review makes it do so at once",
     GateCode.BASE_INVALID: "an administrator of the repository repairs the base branch",
     GateCode.PATH_UNCLEAR: "use plain files with paths of letters, digits, dots, hyphens and underscores, each once",
     GateCode.CONFIGURATION_INVALID: "`connector check` shows the same problems, with line and column",

@@ -39,6 +39,21 @@ def document(outcome: Outcome, preview: str = "") -> Document:
     }
 
 
+def not_judged(number: int, base: str, head: str, problem: str) -> Document:
+    """Of a pull request that could not be judged: what was said of it before says nothing now."""
+    finding = Finding(GateCode.NOT_JUDGED, "a pull request that can be judged", problem)
+    return {
+        "form": FORM,
+        "pullRequest": number,
+        "base": base,
+        "head": head,
+        "passes": False,
+        "findings": [_finding(finding)],
+        "promotes": [],
+        "preview": "",
+    }
+
+
 def _finding(finding: Finding) -> Document:
     return {"code": str(finding.code), "where": finding.where, "expected": finding.expected, "got": finding.got}
 

@@ -60,8 +60,8 @@ class Run:
     remote: str
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
 
-    def check(self, number: int, *, preview: bool, report: Path | None, say: Say) -> bool:
-        """Whether nothing keeps the pull request back. Raises `WorkflowError` where that cannot be found out."""
+    def check(self, number: int, *, preview: bool, say: Say) -> reports.Document:
+        """What keeps a pull request back, as a report. Raises `WorkflowError` where that cannot be found out."""
         pull = GitHub(self.http, self.repository, self.token).pull_request(number)
         base = checked_out(self.project.root)
         with fetched(self.remote, self.token, (base, pull.head), BRANCHES) as (store, branches):
@@ -73,11 +73,23 @@ class Run:
             if preview and not {f.code for f in outcome.findings} & BEFORE_PREVIEW:
                 outcome, shown = self._previewed(outcome, head, say)
         found = reports.document(outcome, shown)
-        if report is not None:
-            report.write_text(json.dumps(found, indent=2) + "\n", "utf-8")
-        for line in reports.lines(found):
-            say(line)
-        return outcome.passes
+        _tell(found, say)
+        return found
+
+    def check_all(self, *, preview: bool, say: Say) -> list[reports.Document]:
+        """A report of every open pull request of the default branch. Raises `WorkflowError` where they are unknown.
+
+        One that cannot be judged has a report too, which does not pass: a pass from before does not stand.
+        """
+        base = checked_out(self.project.root)
+        found: list[reports.Document] = []
+        for number, head in GitHub(self.http, self.repository, self.token).open_pulls().items():
+            try:
+                found.append(self.check(number, preview=preview, say=say))
+            except WorkflowError as problem:
+                found.append(reports.not_judged(number, base, head, str(problem)))
+                _tell(found[-1], say)
+        return found
 
     def _judged(self, pull: PullRequest, base: Revision, head: Revision, published: Sequence[Revision]) -> Outcome:
         def anchors(cloud: Cloud) -> Any:
@@ -102,6 +114,19 @@ class Run:
         return outcome, "\n".join(told)
 
 
+def write_reports(found: Sequence[reports.Document], folder: Path) -> None:
+    """One file for each, in a folder that is made when all of them are known."""
+    folder.mkdir()
+    for report in found:
+        (folder / f"{report['pullRequest']}.json").write_text(json.dumps(report, indent=2) + "\n", "utf-8")
+
+
+def post_reports(http: httpx.Client, repository: str, token: str, folder: Path, say: Say) -> None:
+    """Raises `ReportInvalid`, `GitHubFailed`."""
+    for report in sorted(folder.glob("*.json")):
+        post_report(http, repository, token, report, say)
+
+
 def post_report(http: httpx.Client, repository: str, token: str, report: Path, say: Say) -> None:
     """Raises `ReportInvalid`, `GitHubFailed`."""
     try:
@@ -115,3 +140,8 @@ def post_report(http: httpx.Client, repository: str, token: str, report: Path, s
     GitHub(http, repository, token).post(head, runs)
     for run in runs:
         say(f"{run.name}: {'success' if run.passes else 'failure'}")
+
+
+def _tell(report: reports.Document, say: Say) -> None:
+    for line in reports.lines(report):
+        say(line)

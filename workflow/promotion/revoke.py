@@ -79,7 +79,7 @@ async def revoke(
                 problems.append(f"{geography}: NOT published: {failed}")
     if not made:
         raise RevocationRefused("; ".join(problems))
-    branch = _branch(config.stage, made)
+    branch = _branch(config.stage, made, renew=renew)
     commit = None
     if base is not None:
         files = {list_.file.path: list_.file.content for list_ in made}
@@ -163,7 +163,10 @@ async def _next(
     return await publish(operator, geography, list(entries.values()), version, now, days)
 
 
-def _branch(stage: Stage, made: Sequence[Published]) -> str:
+def _branch(stage: Stage, made: Sequence[Published], *, renew: bool) -> str:
+    """One of its own for each revocation; one for all renewals, so that only the last waits to be merged."""
+    if renew:
+        return f"connector/revocations-{stage}-renewed"
     what = "-".join(f"{m.geography}-{m.revocations.version}" for m in made)
     return f"connector/revocations-{stage}-{what}"
 
