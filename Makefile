@@ -35,9 +35,10 @@ up: $(STAMP)
 	@$(BIN)/connector up $(ARGS)
 
 # What takes long or may be missing comes first, so that it is one message and not a hundred failed tests.
+# All of them run in two workers: docs/decisions/0015-two-workers-run-the-tests.md.
 test: $(STAMP) browser
 	@$(BIN)/python -m tools.pulumi_cli >/dev/null
-	@$(BIN)/pytest $(ARGS)
+	@$(BIN)/pytest $(or $(ARGS),--numprocesses 2)
 
 # Each rule is taken away in turn: its tests must fail and no other. No switch in the product: tests/mutation.
 mutate: $(STAMP)

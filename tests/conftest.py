@@ -1,29 +1,26 @@
 """What every test may use: the browser, the Pulumi CLI; the table of rules and their tests.
 
-Hypothesis keeps its examples below the virtual environment.
+Hypothesis keeps its examples below the virtual environment, and asks no example to be fast: the machine may be busy.
 """
 
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 from hypothesis.configuration import set_hypothesis_home_dir
 
 from tests.support.browser import chromium
-from tests.support.rule_table import pytest_collection_modifyitems, pytest_sessionfinish, pytest_terminal_summary
-from tests.support.stack import MADE, running_stack
+from tests.support.stack import MADE
 from tools.pulumi_cli import pulumi_cli
 
-__all__ = [
-    "pytest_collection_modifyitems",
-    "pytest_sessionfinish",
-    "pytest_terminal_summary",
-    "running_stack",
-]
+pytest_plugins = ["tests.support.workers", "tests.support.rule_table", "tests.support.accessibility"]
 
 ROOT = Path(__file__).parents[1]
 
 set_hypothesis_home_dir(ROOT / ".venv" / "cache" / "hypothesis")
+settings.register_profile("any-machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any-machine")
 
 
 @pytest.fixture(scope="session")

@@ -1,15 +1,18 @@
 """axe over the pages that people see in the journeys, with every rule of it, and the count of what was looked at.
 
 Owns running axe-core in a page whose policy allows no foreign script (Playwright evaluates it beside the page), and
-the numbers that the session prints at its end.
+the line that the session prints at its end.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
 import axe_playwright_python  # pyright: ignore[reportMissingTypeStubs]
+import pytest
 from playwright.sync_api import Page
+
+from tests.support.workers import Found, found
 
 AXE = next(Path(axe_playwright_python.__file__).parent.rglob("axe.min.js"))
 
@@ -18,7 +21,12 @@ AXE = next(Path(axe_playwright_python.__file__).parent.rglob("axe.min.js"))
 class Accessibility:
     """What was checked: pages by journey."""
 
-    journeys: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
+    journeys: Found
+
+    @classmethod
+    def of(cls, config: pytest.Config) -> "Accessibility":
+        """Of the whole session."""
+        return cls(found(config, "axe"))
 
     def journey(self, name: str) -> "Journey":
         return Journey(self.journeys.setdefault(name, []))
@@ -27,6 +35,12 @@ class Accessibility:
     def summary(self) -> str:
         pages = sum(len(p) for p in self.journeys.values())
         return f"axe: {pages} pages of {len(self.journeys)} journeys, no violation, no rule disabled"
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    seen = Accessibility.of(config)
+    if seen.journeys:
+        terminalreporter.write_line(seen.summary)
 
 
 @dataclass

@@ -4,20 +4,18 @@ A rule is the code of its reason or refusal. Rules of promotion and of configura
 listed where a test names them. Owns the plugin; `tests/mutation` takes each rule away and sees its tests fail.
 """
 
-from collections import defaultdict
 from collections.abc import Iterable
 
 import pytest
 
 from schemas.promotion.reasons import Code
 from schemas.rules import RULES
+from tests.support.workers import found
 
 MUST_HAVE_TESTS = dict.fromkeys(map(str, Code), "promotion") | dict.fromkeys(RULES, "configuration")
 
 Table = dict[str, list[str]]
 """Node ids by code."""
-
-KEY = pytest.StashKey[Table]()
 
 
 def rules_of(item: pytest.Item) -> list[str]:
@@ -26,10 +24,10 @@ def rules_of(item: pytest.Item) -> list[str]:
 
 
 def table_of(items: Iterable[pytest.Item]) -> Table:
-    table: Table = defaultdict(list)
+    table: Table = {}
     for item in items:
         for code in rules_of(item):
-            table[code].append(item.nodeid)
+            table.setdefault(code, []).append(item.nodeid)
     return table
 
 
@@ -39,7 +37,7 @@ def without_test(table: Table) -> list[str]:
 
 def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config, items: list[pytest.Item]) -> None:
     """Runs last, so that the table has what is collected, not what is selected."""
-    config.stash[KEY] = table_of(items)
+    found(config, "rules").update(table_of(items))
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
@@ -47,7 +45,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     if (
         is_whole(session.config)
         and session.exitstatus == pytest.ExitCode.OK
-        and without_test(session.config.stash[KEY])
+        and without_test(found(session.config, "rules"))
     ):
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
@@ -55,7 +53,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     if not is_whole(config):
         return
-    table = config.stash.get(KEY, Table())
+    table = found(config, "rules")
     terminalreporter.section("rule -> tests")
     for code in sorted(table):
         terminalreporter.write_line(f"{code:<34} {len(table[code]):>3}  {', '.join(_names(table[code]))}")

@@ -1,7 +1,7 @@
 """A running emulated stack of a test's own: a project folder of its own, its own ports, its own world.
 
 Owns the copy of the samples with other ports, and running `connector` on it. What is not configuration is linked, so
-the code under test is the working tree's. The session fixture `stack` is one `connector up` for all tests.
+the code under test is the working tree's.
 """
 
 import json
@@ -14,7 +14,6 @@ import subprocess
 import sysconfig
 import threading
 import time
-from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -22,7 +21,6 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-import pytest
 
 from components.program import image_reference
 from emulators.state import MARKER_VARIABLE
@@ -30,7 +28,6 @@ from emulators.tls import client_context
 from emulators.world import World, load_world
 from schemas.loading import load_stack
 from schemas.stack_config import StackConfig
-from tests.support.canaries import plant
 from tests.support.samples import ROOT
 from tests.support.statements import accepted
 from workflow.project import reader
@@ -257,7 +254,8 @@ class _Ports:
         return self._chosen.setdefault(match.group(), self._free())
 
     def _free(self) -> str:
-        for port in range(12000 + (os.getpid() * 37) % 6000, 19999):
+        first = 12000 + os.getpid() % 40 * 200  # two workers, started together, do not look at the same ports
+        for port in range(first, 20000):
             if str(port) in self._chosen.values():
                 continue
             with socket.socket() as probe:
@@ -280,19 +278,3 @@ def one_person(file: Path) -> None:
         assert before in text, before
         text = text.replace(before, after)
     file.write_text(text, "utf-8")
-
-
-@pytest.fixture(scope="session", name="stack")
-def running_stack(tmp_path_factory: pytest.TempPathFactory, pulumi_executable: Path) -> Iterator[TestStack]:
-    """The sample's test stage, up: one for the whole session."""
-    own = TestStack.make(tmp_path_factory.mktemp("stack"), approved=False)
-    plant(own.root / "world.yaml")
-    one_person(own.root / "organizations" / "local" / "southern-cross.yaml")
-    own.approve()
-    running = Running(own)
-    try:
-        running.until_up()
-        yield own
-    finally:
-        code = running.end()
-        assert code == 0, "\n".join(running.lines[-60:])
