@@ -85,6 +85,12 @@ UNAVAILABLE = Refusal(
     "Something we depend on is not answering. Please wait a minute and start the visit again.",
 )
 NOT_FOUND = Refusal("not-found", 404, "There is nothing here", "Please start the visit again from your health record.")
+METHOD_NOT_ALLOWED = Refusal(
+    "method-not-allowed",
+    405,
+    "This address is not opened like that",
+    "Go back to the page before, and use its buttons.",
+)
 UNEXPECTED = Refusal(
     "unexpected",
     500,

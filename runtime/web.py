@@ -21,7 +21,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from runtime.bootstrap import Services
-from runtime.errors import NOT_FOUND, UNAVAILABLE, UNEXPECTED, Refusal, Unavailable
+from runtime.errors import METHOD_NOT_ALLOWED, NOT_FOUND, UNAVAILABLE, UNEXPECTED, Refusal, Unavailable
 from runtime.logs import log, where
 from runtime.pages.rendering import HERE, refusal_page
 
@@ -47,9 +47,9 @@ class Words:
     page: Callable[[Refusal], Response] = refusal_page
 
     async def http_exception(self, _: Request, error: Exception) -> Response:
-        status = cast(HTTPException, error).status_code
-        other = Refusal("method-not-allowed", status, self.not_found.title, self.not_found.advice)
-        return self.page(self.not_found if status == 404 else other)
+        """Of the router and of static files; only a method is refused with another status than 404 by either."""
+        is_method = cast(HTTPException, error).status_code == METHOD_NOT_ALLOWED.status
+        return self.page(METHOD_NOT_ALLOWED if is_method else self.not_found)
 
     async def when_unavailable(self, _: Request, error: Exception) -> Response:
         log.warning("unavailable", error=type(error).__name__)

@@ -57,11 +57,16 @@ class Look:
     problems: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     hints: tuple[Hint, ...] = ()
+    put_off: bool = False
 
     def document(self) -> dict[str, Any]:
         """As JSON, for the page's script."""
         values = {k: v for k, v in vars(self).items() if k != "hints"}
         return {**values, "hints": [{"url": h.url, "why": h.why} for h in self.hints]}
+
+
+PUT_OFF = Look("", put_off=True)
+"""Nobody looked: this person has just looked too often."""
 
 
 class NotUsable(Exception):

@@ -120,11 +120,15 @@ class Standing:
 
 
 def with_both_stages(document: ConfigurationDocument) -> tuple[Organization, ...]:
-    """A test stack's organisations with the connections that it serves and those that it proposes."""
-    proposed = {o.id: o.connections for o in document.proposals}
-    return tuple(
-        o.model_copy(update={"connections": (*o.connections, *proposed.get(o.id, ()))}) for o in document.organizations
-    )
+    """A test stack's organisations with the connections that it serves and those that it proposes.
+
+    One whose last test connection was removed is still there, by what it proposes.
+    """
+    found = {o.id: o for o in document.organizations}
+    for proposed in document.proposals:
+        served = found[proposed.id].connections if proposed.id in found else ()
+        found[proposed.id] = proposed.model_copy(update={"connections": (*served, *proposed.connections)})
+    return tuple(found.values())
 
 
 def why_not_served(decision: Decision | None) -> tuple[Reason, ...]:

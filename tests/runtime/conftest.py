@@ -1,7 +1,7 @@
 """One embedded PostgreSQL for the session, prepared once by the runtime's own init; and the portal over it."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator, Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -15,6 +15,8 @@ from tests.support.launching import Place
 from tests.support.portal import ANSEL, AVERY, Person, Portal, running_portal
 from tests.support.portal_editing import Office, repository_files
 from tests.support.postgres import INIT, ROLES, PostgresServer, give_password, running_postgres
+from tests.support.refusals import PRODUCED, refusals
+from tests.support.rule_table import rules_of
 
 
 @pytest.fixture(scope="session")
@@ -39,6 +41,15 @@ async def _prepare(server: PostgresServer) -> None:
 def place(postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -> Place:
     """A database and an Entra for the tests of one file."""
     return Place.on(postgres, tmp_path_factory.mktemp("place"))
+
+
+@pytest.fixture(autouse=True)
+def _produces_the_refusals_it_is_of(request: pytest.FixtureRequest) -> Iterator[None]:  # pyright: ignore[reportUnusedFunction]
+    """A test that is marked with a refusal's code has seen its page."""
+    PRODUCED.clear()
+    yield
+    marked = {code for code in rules_of(request.node) if code in refusals()}
+    assert marked <= PRODUCED, f"marked and not produced: {sorted(marked - PRODUCED)}"
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from runtime.keys import NAMES
 from runtime.migrations import versions
 from runtime.purge import KEPT, OF_THE_QUEUE, RETENTION, WITH_THEIR_VISIT, purge
 from tests.support.connector import FakeVault, Outside, clients, settings_for
-from tests.support.launching import Connector, Place, code_of, running_connector
+from tests.support.launching import Connector, Place, running_connector
 from tests.support.postgres import (
     APPLICATION,
     INIT,
@@ -30,6 +30,7 @@ from tests.support.postgres import (
     give_password,
     running_postgres,
 )
+from tests.support.refusals import code_of
 
 pytestmark = pytest.mark.anyio
 
@@ -308,6 +309,7 @@ async def test_no_token_is_unavailable_not_a_crash(postgres: PostgresServer) -> 
         await database.listening()
 
 
+@pytest.mark.rule("temporarily-unavailable")
 async def test_a_request_while_the_database_is_away_gets_a_page_that_says_so(place: Place) -> None:
     async with running_connector(place) as connector:
         await connector.services.database.close()

@@ -28,7 +28,8 @@ from tests.support.connector import (
     services_over,
     settings_for,
 )
-from tests.support.launching import Connector, Place, code_of, running_connector
+from tests.support.launching import Connector, Place, running_connector
+from tests.support.refusals import code_of
 from tests.support.smart_server import ORIGIN, organization
 
 pytestmark = pytest.mark.anyio
@@ -90,6 +91,7 @@ async def test_a_nonce_is_used_once(connector: Connector) -> None:
     assert len(policies) == 3
 
 
+@pytest.mark.rule("not-found")
 async def test_error_pages_say_nothing_of_the_request(connector: Connector) -> None:
     response = await connector.start(connector.browser(), iss="https://evil.invalid/<script>alert(1)</script>")
     assert "evil" not in response.text
@@ -105,6 +107,13 @@ async def test_the_cookie_of_a_launch_is_a_partitioned_host_cookie(connector: Co
     assert header.endswith("; Path=/; Max-Age=600; Secure; HttpOnly; SameSite=None; Partitioned")
 
 
+@pytest.mark.rule("method-not-allowed")
+async def test_a_method_that_an_address_does_not_have_is_a_page_too(connector: Connector) -> None:
+    answer = await connector.browser().post("/launch/provider/lakeside-test", {})
+    assert (answer.status_code, code_of(answer)) == (405, "method-not-allowed")
+
+
+@pytest.mark.rule("unexpected")
 async def test_an_unforeseen_failure_is_a_page_and_a_place_in_the_log(
     connector: Connector, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -253,6 +262,7 @@ async def test_a_secret_that_we_may_no_longer_read_is_not_used(place: Place) -> 
             await vault.secret("late")
 
 
+@pytest.mark.rule("connection-unready")
 async def test_a_connection_that_gets_its_credential_is_ready_without_a_restart(place: Place) -> None:
     way = {"method": "client_secret_basic", "secret": "later"}
     async with running_connector(place, organization(authentication=way)) as connector:

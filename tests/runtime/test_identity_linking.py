@@ -6,15 +6,15 @@ from collections.abc import AsyncGenerator
 from uuid import UUID
 
 import httpx
-import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from runtime.identity.pending import of_window
 from runtime.launch.model import Party
 from tests.support.connector import ENTRA_URL, PUBLIC_URL, TENANT, Browser, handler, location_of
-from tests.support.launching import Connector, Place, code_of, running_connector
-from tests.support.microsoft import AMARA, AMARA_PASSWORD, AMARA_UPN, BEN_PASSWORD, BEN_UPN
+from tests.support.launching import Connector, Place, running_connector
+from tests.support.microsoft import AMARA, AMARA_PASSWORD, AMARA_UPN, BEN_PASSWORD, BEN_UPN, reissued
+from tests.support.refusals import by_code, code_of
 from tests.support.smart_server import ORIGIN, SmartServer, organization
 
 pytestmark = [pytest.mark.anyio, pytest.mark.filterwarnings("ignore:response_mode")]
@@ -100,6 +100,7 @@ async def test_who_says_no_is_not_linked_and_may_try_again(connector: Connector)
     assert location_of(await connector.link(browser, *AMARA_LOGIN))[0] == "/visit/provider"
 
 
+@pytest.mark.rule("link-confirmation-wrong")
 async def test_a_decision_without_the_confirmations_own_value_is_refused(connector: Connector) -> None:
     browser = await launched(connector)
     await connector.sign_in(browser, *BEN_LOGIN)
@@ -110,6 +111,7 @@ async def test_a_decision_without_the_confirmations_own_value_is_refused(connect
     assert connector.rows("ehr_user_link") == []
 
 
+@pytest.mark.rule("link-confirmation-wrong")
 async def test_a_confirmation_holds_for_the_account_that_the_page_named(connector: Connector) -> None:
     browser = await launched(connector)
     await connector.sign_in(browser, *AMARA_LOGIN)
@@ -121,6 +123,7 @@ async def test_a_confirmation_holds_for_the_account_that_the_page_named(connecto
     assert connector.rows("ehr_user_link") == []
 
 
+@pytest.mark.rule("link-account-taken")
 async def test_an_account_linked_to_another_ehr_user_is_refused(connector: Connector) -> None:
     await connector.link(await launched(connector, "U-1"), *AMARA_LOGIN)
     browser = await launched(connector, "U-2", "launch-2")
@@ -135,6 +138,7 @@ async def test_an_account_linked_to_another_ehr_user_is_refused(connector: Conne
     assert len(connector.rows("ehr_user_link")) == 1
 
 
+@pytest.mark.rule("link-account-taken")
 async def test_of_two_ehr_users_who_confirm_one_account_at_once_one_is_linked(connector: Connector) -> None:
     browsers = [await launched(connector, "U-1"), await launched(connector, "U-2", "launch-2")]
     for browser in browsers:
@@ -145,6 +149,7 @@ async def test_of_two_ehr_users_who_confirm_one_account_at_once_one_is_linked(co
     assert code_of(refused) == "link-account-taken"
 
 
+@pytest.mark.rule("link-user-taken")
 async def test_an_ehr_user_linked_to_another_account_meanwhile_is_refused(connector: Connector) -> None:
     first, second = await launched(connector), await launched(connector, launch="launch-2")
     await connector.sign_in(second, *BEN_LOGIN)
@@ -184,6 +189,7 @@ async def test_another_ehr_user_in_the_same_browser_gets_a_new_session(connector
 # --- the ticket and the windows ---------------------------------------------------------------------------------
 
 
+@pytest.mark.rule("sign-in-expired")
 async def test_whoever_signs_in_with_somebody_elses_ticket_links_nothing(connector: Connector) -> None:
     """A frame's cookie is not seen by the sign-in window, so a stolen ticket opens one: it must not be enough."""
     victim, thief = await launched(connector), connector.browser()
@@ -219,6 +225,7 @@ async def test_a_new_page_does_not_disturb_the_sign_in_window_that_is_open(conne
     assert location_of(await connector.confirm(browser))[0] == "/visit/provider"
 
 
+@pytest.mark.rule("sign-in-other-browser")
 async def test_a_ticket_opened_as_a_link_in_another_browser_is_refused(connector: Connector) -> None:
     ticket = await connector.ticket(await launched(connector))
     stranger = connector.browser()
@@ -234,6 +241,7 @@ async def test_a_ticket_opened_as_a_link_in_another_browser_is_refused(connector
         {"sec-fetch-site": "cross-site", "origin": PUBLIC_URL},
     ],
 )
+@pytest.mark.rule("sign-in-other-browser")
 async def test_a_ticket_sent_by_any_page_but_ours_is_refused_and_stays_unused(
     connector: Connector, headers: dict[str, str]
 ) -> None:
@@ -254,6 +262,7 @@ async def test_without_fetch_metadata_the_origin_decides(connector: Connector) -
     assert bare.status_code == 403
 
 
+@pytest.mark.rule("sign-in-ticket-used")
 async def test_a_ticket_opens_one_window_once(connector: Connector) -> None:
     browser = await launched(connector)
     ticket = await connector.ticket(browser)
@@ -263,6 +272,7 @@ async def test_a_ticket_opens_one_window_once(connector: Connector) -> None:
     assert code_of(await connector.to_entra(connector.browser(), ticket)) == "sign-in-ticket-used"
 
 
+@pytest.mark.rule("sign-in-ticket-used")
 async def test_a_ticket_is_never_part_of_a_url_and_a_new_page_has_a_new_one(connector: Connector) -> None:
     browser = await launched(connector)
     page = await browser.get("/identity/wait")
@@ -273,6 +283,7 @@ async def test_a_ticket_is_never_part_of_a_url_and_a_new_page_has_a_new_one(conn
     assert code_of(await connector.to_entra(connector.browser(), first[1])) == "sign-in-ticket-used"
 
 
+@pytest.mark.rule("sign-in-state-mismatch")
 async def test_entras_answer_in_a_window_that_did_not_go_there_is_refused(connector: Connector) -> None:
     browser = await launched(connector)
     to_entra = await connector.to_entra(browser.window(PUBLIC_URL), await connector.ticket(browser))
@@ -281,6 +292,7 @@ async def test_entras_answer_in_a_window_that_did_not_go_there_is_refused(connec
         assert code_of(await stranger.get(back)) == "sign-in-state-mismatch"
 
 
+@pytest.mark.rule("sign-in-state-mismatch")
 async def test_entras_answer_to_another_sign_in_is_refused(connector: Connector) -> None:
     browser, other = await launched(connector), await launched(connector, "U-2", "launch-2")
     window, other_window = browser.window(PUBLIC_URL), connector.browser()
@@ -297,6 +309,7 @@ async def test_entras_answer_is_heard_once(connector: Connector) -> None:
     assert sorted([first.status_code, second.status_code]) == [303, 403]
 
 
+@pytest.mark.rule("sign-in-expired")
 async def test_a_strangers_launching_window_cannot_take_the_result(connector: Connector) -> None:
     browser = await launched(connector)
     window, _ = await connector.sign_in(browser, *AMARA_LOGIN)
@@ -308,6 +321,7 @@ async def test_a_strangers_launching_window_cannot_take_the_result(connector: Co
     assert connector.rows("ehr_user_link") == []
 
 
+@pytest.mark.rule("sign-in-ticket-used", "sign-in-expired")
 async def test_a_sign_in_that_took_too_long_is_refused(connector: Connector) -> None:
     browser = await launched(connector)
     ticket = await connector.ticket(browser)
@@ -320,47 +334,46 @@ async def test_a_sign_in_that_took_too_long_is_refused(connector: Connector) -> 
 # --- which account ----------------------------------------------------------------------------------------------
 
 
-def reissued(connector: Connector, monkeypatch: pytest.MonkeyPatch, key: object = None, **claims: object) -> None:
-    """Entra issues its next id_tokens with other claims, or signed by another key."""
-    from emulators.entra import signing
-
-    issue = signing.id_token
-
-    def changed(signer: signing.SigningKey, *args: object, **options: object) -> str:
-        token = issue(signer, *args, **options)  # type: ignore[arg-type]
-        body = jwt.decode(token, options={"verify_signature": False}) | claims
-        body = {k: v for k, v in body.items() if v is not None}
-        return jwt.encode(body, key or signer.private, "RS256", headers={"kid": signer.kid})  # type: ignore[arg-type]
-
-    monkeypatch.setattr(signing, "id_token", changed)
-
-
 @pytest.mark.parametrize(
     ("claims", "code"),
-    [
-        ({"tid": "1a1a1a1a-0000-4000-8000-000000000002"}, "sign-in-other-organization"),
-        ({"tid": None}, "sign-in-other-organization"),
-        ({"idp": "https://sts.windows.net/1a1a1a1a-0000-4000-8000-000000000002/"}, "sign-in-guest"),
-        ({"idp": "live.com"}, "sign-in-guest"),
-        ({"acct": 1}, "sign-in-guest"),
-        ({"oid": None}, "sign-in-token-refused"),
-        ({"sub": None}, "sign-in-token-refused"),
-    ],
+    by_code(
+        [
+            ({"tid": "1a1a1a1a-0000-4000-8000-000000000002"}, "sign-in-other-organization"),
+            ({"tid": None}, "sign-in-other-organization"),
+            ({"idp": "https://sts.windows.net/1a1a1a1a-0000-4000-8000-000000000002/"}, "sign-in-guest"),
+            ({"idp": "live.com"}, "sign-in-guest"),
+            ({"acct": 1}, "sign-in-guest"),
+            ({"oid": None}, "sign-in-token-refused"),
+            ({"sub": None}, "sign-in-token-refused"),
+        ]
+    ),
 )
 async def test_only_members_of_the_organisations_own_tenant_are_linked(
     connector: Connector, monkeypatch: pytest.MonkeyPatch, claims: dict[str, object], code: str
 ) -> None:
-    reissued(connector, monkeypatch, **claims)
+    reissued(monkeypatch, claims)
     browser = await launched(connector)
     _, callback = await connector.sign_in(browser, *AMARA_LOGIN)
     assert (callback.status_code, code_of(callback)) == (403, code)
     assert code in (await browser.get("/identity/wait")).text
 
 
+@pytest.mark.rule("sign-in-not-finished")
+async def test_a_sign_in_that_entra_refused_is_shown_as_that_and_may_be_tried_again(connector: Connector) -> None:
+    browser = await launched(connector)
+    window = browser.window(PUBLIC_URL)
+    _, asked = location_of(await connector.to_entra(window, await connector.ticket(browser)))
+    answer = await window.get(f"/identity/callback?state={asked['state']}&error=access_denied")
+    assert (answer.status_code, code_of(answer)) == (403, "sign-in-not-finished")
+    assert "sign-in-not-finished" in (await browser.get("/identity/wait")).text
+    assert location_of(await connector.link(browser, *AMARA_LOGIN))[0] == "/visit/provider"
+
+
+@pytest.mark.rule("sign-in-token-refused")
 async def test_an_id_token_that_entra_did_not_sign_is_refused(
     connector: Connector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    reissued(connector, monkeypatch, key=rsa.generate_private_key(65537, 2048))
+    reissued(monkeypatch, {}, key=rsa.generate_private_key(65537, 2048))
     _, callback = await connector.sign_in(await launched(connector), *AMARA_LOGIN)
     assert code_of(callback) == "sign-in-token-refused"
 
@@ -408,6 +421,7 @@ async def test_a_link_holds_for_one_connection_only(place: Place) -> None:
 
 
 @pytest.mark.parametrize("status", [429, 503])
+@pytest.mark.rule("sign-in-unavailable")
 async def test_an_entra_that_fails_between_is_shown_as_that(connector: Connector, status: int) -> None:
     browser = await launched(connector)
     window = browser.window(PUBLIC_URL)
@@ -417,6 +431,7 @@ async def test_an_entra_that_fails_between_is_shown_as_that(connector: Connector
     assert (answer.status_code, code_of(answer)) == (503, "sign-in-unavailable")
 
 
+@pytest.mark.rule("sign-in-unavailable")
 async def test_an_entra_that_is_away_is_shown_as_that(connector: Connector) -> None:
     browser = await launched(connector)
     ticket = await connector.ticket(browser)

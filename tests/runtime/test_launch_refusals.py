@@ -18,7 +18,8 @@ from starlette.types import Receive, Scope, Send
 
 from runtime.ehr.smart import FAILURE_SECONDS
 from tests.support.connector import location_of
-from tests.support.launching import Connector, Place, code_of, running_connector
+from tests.support.launching import Connector, Place, running_connector
+from tests.support.refusals import by_code, code_of
 from tests.support.smart_server import BASE, KEY, ORIGIN, OTHER_KEY, SmartServer, jwk_of, organization
 
 pytestmark = pytest.mark.anyio
@@ -57,6 +58,7 @@ LOOK_ALIKES = [
 
 
 @pytest.mark.parametrize("iss", LOOK_ALIKES)
+@pytest.mark.rule("launch-iss-unknown")
 async def test_an_iss_that_is_not_the_connections_fhir_base_url_is_refused_without_a_network_call(
     connector: Connector, iss: str
 ) -> None:
@@ -65,15 +67,18 @@ async def test_an_iss_that_is_not_the_connections_fhir_base_url_is_refused_witho
     assert connector.outside.called("https://ehr.") == []
 
 
+@pytest.mark.rule("launch-iss-missing")
 async def test_a_launch_without_iss_is_refused(connector: Connector) -> None:
     assert code_of(await connector.start(connector.browser(), iss=None)) == "launch-iss-missing"
 
 
 @pytest.mark.parametrize("launch", [None, "", "x" * 4001])
+@pytest.mark.rule("launch-missing")
 async def test_a_launch_without_a_usable_launch_parameter_is_refused(connector: Connector, launch: str | None) -> None:
     assert code_of(await connector.start(connector.browser(), launch=launch)) == "launch-missing"
 
 
+@pytest.mark.rule("launch-iss-missing", "launch-missing")
 async def test_a_parameter_given_twice_is_refused(connector: Connector) -> None:
     response = await connector.browser().get(f"/launch/provider/lakeside-test?iss={BASE}&iss={BASE}&launch=1")
     assert code_of(response) == "launch-iss-missing"
@@ -81,11 +86,13 @@ async def test_a_parameter_given_twice_is_refused(connector: Connector) -> None:
     assert code_of(response) == "launch-missing"
 
 
+@pytest.mark.rule("launch-connection-unknown")
 async def test_a_launch_at_an_unknown_connection_is_refused(connector: Connector) -> None:
     response = await connector.start(connector.browser(), connection="nowhere-test", iss=BASE)
     assert (response.status_code, code_of(response)) == (404, "launch-connection-unknown")
 
 
+@pytest.mark.rule("connection-unready")
 async def test_only_the_connection_whose_credential_is_absent_is_unready(place: Place) -> None:
     way = {"method": "client_secret_basic", "secret": "not-yet-there"}
     unready = organization("prairie", OTHER_BASE, tenant_id=OTHER_TENANT, authentication=way)
@@ -100,6 +107,7 @@ async def test_only_the_connection_whose_credential_is_absent_is_unready(place: 
 # --- one use, one browser, one connection -----------------------------------------------------------------------
 
 
+@pytest.mark.rule("launch-reused")
 async def test_a_launch_that_was_completed_is_refused_when_it_comes_again(connector: Connector) -> None:
     await connector.launch(connector.browser(), launch="once")
     assert code_of(await connector.start(connector.browser(), launch="once")) == "launch-reused"
@@ -116,15 +124,18 @@ async def test_of_two_launches_with_one_launch_value_one_completes(connector: Co
     assert sorted(r.status_code for r in responses) == [303, 409]
 
 
+@pytest.mark.rule("launch-state-unknown")
 async def test_a_wrong_state_is_refused(connector: Connector) -> None:
     response = await connector.launch(connector.browser(), state="not-ours")
     assert (response.status_code, code_of(response)) == (400, "launch-state-unknown")
 
 
+@pytest.mark.rule("launch-state-unknown")
 async def test_a_missing_state_is_refused(connector: Connector) -> None:
     assert code_of(await connector.launch(connector.browser(), state=None)) == "launch-state-unknown"
 
 
+@pytest.mark.rule("launch-state-unknown")
 async def test_a_state_is_good_once(connector: Connector) -> None:
     browser = connector.browser()
     _, asked = location_of(await connector.start(browser))
@@ -144,6 +155,7 @@ async def test_of_two_answers_with_one_state_at_once_one_is_heard(connector: Con
     assert sorted(r.status_code for r in responses) == [303, 400]
 
 
+@pytest.mark.rule("launch-state-unknown")
 async def test_a_state_older_than_ten_minutes_is_refused(connector: Connector) -> None:
     browser = connector.browser()
     _, asked = location_of(await connector.start(browser))
@@ -156,6 +168,7 @@ async def test_a_state_older_than_ten_minutes_is_refused(connector: Connector) -
     assert code_of(response) == "launch-state-unknown"
 
 
+@pytest.mark.rule("launch-other-browser")
 async def test_another_browsers_state_is_refused(connector: Connector) -> None:
     _, asked = location_of(await connector.start(connector.browser()))
     victim = connector.browser()
@@ -166,6 +179,7 @@ async def test_another_browsers_state_is_refused(connector: Connector) -> None:
 
 
 @pytest.mark.parametrize(("party", "connection"), [("provider", "prairie-test"), ("patient", "lakeside-test")])
+@pytest.mark.rule("launch-state-mismatch")
 async def test_a_state_of_another_organisation_or_role_is_refused_on_this_callback(
     connector: Connector, party: str, connection: str
 ) -> None:
@@ -176,6 +190,7 @@ async def test_a_state_of_another_organisation_or_role_is_refused_on_this_callba
     assert not [r for r in connector.ehr.requests if r.method == "POST"]
 
 
+@pytest.mark.rule("launch-code-refused")
 async def test_a_replayed_code_is_refused(connector: Connector) -> None:
     browser = connector.browser()
     _, asked = location_of(await connector.start(browser))
@@ -185,6 +200,7 @@ async def test_a_replayed_code_is_refused(connector: Connector) -> None:
     assert (response.status_code, code_of(response)) == (403, "launch-code-refused")
 
 
+@pytest.mark.rule("launch-code-missing")
 async def test_an_answer_without_code_is_refused(connector: Connector) -> None:
     assert code_of(await connector.launch(connector.browser(), code=None)) == "launch-code-missing"
 
@@ -199,11 +215,13 @@ async def test_what_anybody_can_send_leaves_no_audit_row_and_a_launch_of_ours_do
     assert refused == ["launch-ehr-refused"]
 
 
+@pytest.mark.rule("launch-ehr-refused")
 async def test_an_ehr_that_says_no_is_shown_as_that(connector: Connector) -> None:
     response = await connector.launch(connector.browser(), code=None, error="access_denied")
     assert code_of(response) == "launch-ehr-refused"
 
 
+@pytest.mark.rule("launch-issuer-mismatch")
 async def test_an_answer_that_names_another_issuer_is_refused(connector: Connector) -> None:
     response = await connector.launch(connector.browser(), iss=OTHER_BASE)
     assert (response.status_code, code_of(response)) == (403, "launch-issuer-mismatch")
@@ -240,6 +258,7 @@ def _key_in_the_header(claims: dict[str, Any]) -> str:
 
 
 @pytest.mark.parametrize("sign", [_none, _hs256_with_the_public_key, _other_key, _key_in_the_header, _no_jwt])
+@pytest.mark.rule("launch-id-token-refused")
 async def test_an_id_token_that_the_ehrs_key_did_not_sign_is_refused(
     connector: Connector, sign: Callable[[dict[str, Any]], str]
 ) -> None:
@@ -270,16 +289,19 @@ async def test_an_id_token_that_the_ehrs_key_did_not_sign_is_refused(
         {"fhirUser": 7},
     ],
 )
+@pytest.mark.rule("launch-id-token-refused")
 async def test_an_id_token_that_says_something_else_is_refused(connector: Connector, claims: dict[str, Any]) -> None:
     connector.ehr.claims = claims
     assert code_of(await connector.launch(connector.browser())) == "launch-id-token-refused"
 
 
+@pytest.mark.rule("launch-ehr-answer")
 async def test_a_token_response_without_id_token_is_refused(connector: Connector) -> None:
     connector.ehr.context["id_token"] = None
     assert code_of(await connector.launch(connector.browser())) == "launch-ehr-answer"
 
 
+@pytest.mark.rule("launch-id-token-refused")
 async def test_where_the_client_names_its_issuer_only_that_one_is_taken(place: Place) -> None:
     issuer = f"{ORIGIN}/oauth2"
     changed = organization().model_dump(mode="json", by_alias=True)
@@ -290,12 +312,14 @@ async def test_where_the_client_names_its_issuer_only_that_one_is_taken(place: P
         assert (await connector.launch(connector.browser(), launch="launch-2")).status_code == 303
 
 
+@pytest.mark.rule("launch-patient-as-provider")
 async def test_a_patient_at_the_providers_endpoint_is_refused(connector: Connector) -> None:
     connector.ehr.fhir_user = "Patient/P-1"
     response = await connector.launch(connector.browser(), "provider")
     assert (response.status_code, code_of(response)) == (403, "launch-patient-as-provider")
 
 
+@pytest.mark.rule("launch-provider-as-patient")
 async def test_a_provider_at_the_patients_endpoint_is_refused(connector: Connector) -> None:
     response = await connector.launch(connector.browser(), "patient")
     assert (response.status_code, code_of(response)) == (403, "launch-provider-as-patient")
@@ -306,17 +330,19 @@ async def test_a_provider_at_the_patients_endpoint_is_refused(connector: Connect
 
 @pytest.mark.parametrize(
     ("session_id", "code"),
-    [
-        (None, "launch-session-id-missing"),
-        ("", "launch-session-id-missing"),
-        ("  ", "launch-session-id-missing"),
-        ("%CSN%", "launch-session-id-unexpanded"),
-        ("visit-%CSN%", "launch-session-id-unexpanded"),
-        ("x" * 201, "launch-session-id-invalid"),
-        (1000101, "launch-session-id-invalid"),
-        (["1000101"], "launch-session-id-invalid"),
-        ("10\n00101", "launch-session-id-invalid"),
-    ],
+    by_code(
+        [
+            (None, "launch-session-id-missing"),
+            ("", "launch-session-id-missing"),
+            ("  ", "launch-session-id-missing"),
+            ("%CSN%", "launch-session-id-unexpanded"),
+            ("visit-%CSN%", "launch-session-id-unexpanded"),
+            ("x" * 201, "launch-session-id-invalid"),
+            (1000101, "launch-session-id-invalid"),
+            (["1000101"], "launch-session-id-invalid"),
+            ("10\n00101", "launch-session-id-invalid"),
+        ]
+    ),
 )
 @pytest.mark.parametrize("party", ["provider", "patient"])
 async def test_a_session_id_that_names_no_visit_is_refused(
@@ -329,16 +355,19 @@ async def test_a_session_id_that_names_no_visit_is_refused(
     assert connector.rows("visit") == []
 
 
+@pytest.mark.rule("launch-session-id-missing")
 async def test_the_session_id_is_read_under_the_connections_key_only(connector: Connector) -> None:
     connector.ehr.context = {"sessionid": "1", "CSN": "1", "encounter": "1", "patient": "P-1"}
     assert code_of(await connector.launch(connector.browser(), sessionId="1000101")) == "launch-session-id-missing"
 
 
+@pytest.mark.rule("launch-patient-missing")
 async def test_a_patients_launch_without_patient_is_refused(connector: Connector) -> None:
     connector.ehr.fhir_user, connector.ehr.context["patient"] = "Patient/P-1", None
     assert code_of(await connector.launch(connector.browser(), "patient")) == "launch-patient-missing"
 
 
+@pytest.mark.rule("second-patient")
 async def test_a_second_patient_in_a_one_to_one_visit_is_refused(connector: Connector) -> None:
     connector.ehr.fhir_user = "Patient/P-1"
     assert (await connector.launch(connector.browser(), "patient")).status_code == 303
@@ -362,6 +391,7 @@ async def test_a_second_patient_in_a_one_to_one_visit_is_refused(connector: Conn
         "https://u@ehr.test.invalid/",
     ],
 )
+@pytest.mark.rule("launch-ehr-answer")
 async def test_discovery_that_names_an_endpoint_of_an_origin_not_listed_is_refused(
     connector: Connector, name: str, url: object
 ) -> None:
@@ -434,6 +464,7 @@ def _deep_nesting(_: httpx.Response) -> httpx.Response:
     ],
 )
 @pytest.mark.parametrize("page", ["/.well-known/smart-configuration", "/oauth2/token", "/oauth2/jwks"])
+@pytest.mark.rule("launch-ehr-answer")
 async def test_redirects_oversize_and_non_json_are_refused(
     connector: Connector, page: str, spoil: Callable[[httpx.Response], httpx.Response]
 ) -> None:
@@ -449,12 +480,14 @@ async def test_redirects_oversize_and_non_json_are_refused(
 
 
 @pytest.mark.parametrize("status", [429, 500, 503])
+@pytest.mark.rule("launch-ehr-unavailable")
 async def test_an_ehr_that_is_down_is_shown_as_that(connector: Connector, status: int) -> None:
     connector.ehr.replace["/.well-known/smart-configuration"] = httpx.Response(status)
     response = await connector.start(connector.browser())
     assert (response.status_code, code_of(response)) == (503, "launch-ehr-unavailable")
 
 
+@pytest.mark.rule("launch-ehr-unavailable")
 async def test_an_ehr_that_hangs_is_asked_once_by_all_who_launch(connector: Connector) -> None:
     now, asked, called, answers = 0.0, 0, asyncio.Event(), asyncio.Event()
     connector.services.smart.monotonic = lambda: now

@@ -14,8 +14,9 @@ from jwt.algorithms import ECAlgorithm, RSAAlgorithm
 from schemas.stack_config import Organization
 from tests.support.connector import Browser, FakeVault, location_of
 from tests.support.ehr_emulator import CSN, PROVIDER, RunningEhr, running_ehr
-from tests.support.launching import Connector, Place, code_of, forwarded_to, running_connector
+from tests.support.launching import Connector, Place, forwarded_to, running_connector
 from tests.support.microsoft import AMARA_PASSWORD, AMARA_UPN
+from tests.support.refusals import code_of
 from tests.support.smart_server import organization
 
 pytestmark = [pytest.mark.anyio, pytest.mark.filterwarnings("ignore:response_mode")]
@@ -86,6 +87,7 @@ async def test_a_provider_and_a_patient_come_from_the_ehr(place: Place, ehr: Run
         assert await connector.services.smart.backend_token(connector.services.configuration.served[0].connection)
 
 
+@pytest.mark.rule("launch-reused")
 async def test_a_launch_code_of_the_ehr_works_once(place: Place, ehr: RunningEhr) -> None:
     async with connected(place, ehr) as connector:
         press = ehr.patient_launch()
@@ -94,12 +96,14 @@ async def test_a_launch_code_of_the_ehr_works_once(place: Place, ehr: RunningEhr
         assert code_of(again) == "launch-reused"
 
 
+@pytest.mark.rule("launch-session-id-unexpanded")
 async def test_an_appointment_that_the_ehr_did_not_name_is_refused(place: Place, ehr: RunningEhr) -> None:
     async with connected(place, ehr) as connector:
         answer = await pressed(connector, connector.browser(), ehr, "provider", ehr.provider_launch(csn=""))
         assert code_of(answer) == "launch-session-id-unexpanded"
 
 
+@pytest.mark.rule("launch-client-refused")
 async def test_an_expired_assertion_is_refused_by_the_ehr_and_shown_as_that(place: Place, ehr: RunningEhr) -> None:
     async with connected(place, ehr) as connector:
         connector.services.smart.clock = lambda: ehr.clock() - 600

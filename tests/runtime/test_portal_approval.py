@@ -11,12 +11,12 @@ from tests.support.portal import (
     Person,
     Portal,
     changed,
-    code_of,
     hidden,
     query_of,
     running_portal,
     sample,
 )
+from tests.support.refusals import code_of
 
 pytestmark = pytest.mark.anyio
 
@@ -105,6 +105,7 @@ async def test_what_changed_since_the_last_approval_is_shown(portal: Portal, ans
     assert "<ins>dept</ins>" in page.text
 
 
+@pytest.mark.rule("portal-records-not-approved")
 async def test_an_edit_withdraws_the_approval(portal: Portal, ansel: Person) -> None:
     await ansel.decide(CONNECTION)
     await portal.redeployed(changed(sample(), CONNECTION, frame_origins=("https://127.0.0.1:8471",)))
@@ -114,6 +115,7 @@ async def test_an_edit_withdraws_the_approval(portal: Portal, ansel: Person) -> 
     assert code_of(await ansel.get(f"/connections/{CONNECTION}/records")) == "portal-records-not-approved"
 
 
+@pytest.mark.rule("portal-records-not-approved")
 async def test_records_appear_once_the_connection_is_approved(portal: Portal, ansel: Person) -> None:
     assert code_of(await ansel.get(f"/connections/{CONNECTION}/records")) == "portal-records-not-approved"
     await ansel.decide(CONNECTION)

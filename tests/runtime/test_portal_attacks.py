@@ -19,13 +19,14 @@ from tests.support.portal import (
     Person,
     Portal,
     changed,
-    code_of,
     hidden,
     query_of,
     running_portal,
     sample,
     with_organization,
+    without_portal_keys,
 )
+from tests.support.refusals import by_code, code_of
 
 pytestmark = pytest.mark.anyio
 
@@ -61,6 +62,7 @@ def nothing_was_decided(portal: Portal) -> bool:
         {"origin": "https://localhost:8441"},
     ],
 )
+@pytest.mark.rule("portal-form-elsewhere")
 async def test_a_form_that_another_page_sends_is_refused(
     portal: Portal, ansel: Person, headers: dict[str, str]
 ) -> None:
@@ -71,6 +73,7 @@ async def test_a_form_that_another_page_sends_is_refused(
     assert nothing_was_decided(portal)
 
 
+@pytest.mark.rule("portal-form-replayed")
 async def test_a_form_is_sent_once(portal: Portal, ansel: Person) -> None:
     page = await asked(ansel)
     assert (await ansel.confirm(CONNECTION, page)).status_code == 303
@@ -78,6 +81,7 @@ async def test_a_form_is_sent_once(portal: Portal, ansel: Person) -> None:
     assert len(portal.rows("statement")) == 1
 
 
+@pytest.mark.rule("portal-form-invalid")
 async def test_a_form_of_another_session_of_the_same_person_is_refused(portal: Portal, ansel: Person) -> None:
     elsewhere = await portal.signed_in(ANSEL)
     page = await asked(elsewhere)
@@ -86,6 +90,7 @@ async def test_a_form_of_another_session_of_the_same_person_is_refused(portal: P
     assert nothing_was_decided(portal)
 
 
+@pytest.mark.rule("portal-not-found", "portal-form-invalid")
 async def test_a_form_from_another_tenants_session_is_refused(portal: Portal, ansel: Person) -> None:
     stranger = await portal.signed_in(ANSEL_OF_PRAIRIE)
     page = await asked(ansel)
@@ -97,6 +102,7 @@ async def test_a_form_from_another_tenants_session_is_refused(portal: Portal, an
     assert nothing_was_decided(portal)
 
 
+@pytest.mark.rule("portal-form-invalid")
 async def test_a_forms_token_is_good_for_its_own_form_only(portal: Portal, ansel: Person) -> None:
     page = await ansel.prove(CONNECTION)
     form = {"token": hidden(page, "token", -1), "shown": hidden(page, "shown"), "decision": "approve"}
@@ -105,6 +111,7 @@ async def test_a_forms_token_is_good_for_its_own_form_only(portal: Portal, ansel
     assert nothing_was_decided(portal)
 
 
+@pytest.mark.rule("portal-form-invalid")
 async def test_a_field_given_twice_is_no_form_of_ours(portal: Portal, ansel: Person) -> None:
     page = await asked(ansel)
     token, shown = hidden(page, "token", -1), hidden(page, "shown")
@@ -120,18 +127,21 @@ async def test_a_field_given_twice_is_no_form_of_ours(portal: Portal, ansel: Per
 # --- what is decided ----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.rule("portal-not-proved")
 async def test_one_ehr_sign_in_does_not_prove_two_urls(portal: Portal, ansel: Person) -> None:
     page = await ansel.prove(CONNECTION)
     assert code_of(await ansel.get(f"/connections/{OTHER}/decide")) == "portal-not-proved"
     assert code_of(await ansel.press(OTHER, page)) == "portal-not-proved"
 
 
+@pytest.mark.rule("portal-not-proved")
 async def test_one_ehr_sign_in_is_good_for_one_decision(portal: Portal, ansel: Person) -> None:
     await ansel.decide(CONNECTION)
     assert code_of(await ansel.get(f"/connections/{CONNECTION}/decide")) == "portal-not-proved"
     assert len(portal.rows("statement")) == 1
 
 
+@pytest.mark.rule("portal-not-proved")
 async def test_two_confirmations_at_once_make_one_decision(portal: Portal, ansel: Person) -> None:
     page = await ansel.prove(CONNECTION)
     first = await ansel.press(CONNECTION, page)
@@ -141,6 +151,7 @@ async def test_two_confirmations_at_once_make_one_decision(portal: Portal, ansel
     assert [a.decision for a, _ in portal.approvals()] == ["approve"]
 
 
+@pytest.mark.rule("portal-not-proved")
 async def test_a_proof_ends_after_ten_minutes(portal: Portal, ansel: Person) -> None:
     page = await asked(ansel)
     portal.execute("UPDATE portal_flow SET expires_at = expires_at - interval '10 minutes'")
@@ -158,6 +169,7 @@ async def test_a_proof_lasts_ten_minutes_and_no_more(portal: Portal, ansel: Pers
     assert 590 < proof <= 600
 
 
+@pytest.mark.rule("portal-configuration-changed")
 async def test_a_decision_after_the_configuration_changed_is_refused(portal: Portal, ansel: Person) -> None:
     page = await asked(ansel)
     await portal.redeployed(changed(sample(), CONNECTION, frame_origins=("https://127.0.0.1:8471",)))
@@ -165,6 +177,7 @@ async def test_a_decision_after_the_configuration_changed_is_refused(portal: Por
     assert nothing_was_decided(portal)
 
 
+@pytest.mark.rule("portal-not-proved")
 async def test_a_proof_of_a_url_that_was_changed_since_is_none(portal: Portal, ansel: Person) -> None:
     page = await asked(ansel)
     url = "https://127.0.0.1:8471/interconnect-lakeside-prd/api/FHIR/R4"
@@ -173,6 +186,7 @@ async def test_a_proof_of_a_url_that_was_changed_since_is_none(portal: Portal, a
     assert nothing_was_decided(portal)
 
 
+@pytest.mark.rule("portal-configuration-changed")
 async def test_the_test_connection_changed_meanwhile(portal: Portal, ansel: Person) -> None:
     page = await asked(ansel, OTHER)
     await portal.redeployed(changed(sample(), CONNECTION, frame_origins=("https://127.0.0.1:8471",)))
@@ -181,6 +195,7 @@ async def test_the_test_connection_changed_meanwhile(portal: Portal, ansel: Pers
 
 
 @pytest.mark.parametrize("shown", ["", "0" * 64, "nothing"])
+@pytest.mark.rule("portal-not-shown")
 async def test_what_was_not_shown_is_not_approved(portal: Portal, ansel: Person, shown: str) -> None:
     page = await asked(ansel)
     form = {"token": hidden(page, "token", -1), "shown": shown, "decision": "approve"}
@@ -189,6 +204,7 @@ async def test_what_was_not_shown_is_not_approved(portal: Portal, ansel: Person,
     assert nothing_was_decided(portal)
 
 
+@pytest.mark.rule("portal-not-shown")
 async def test_a_proof_without_a_look_at_the_page_decides_nothing(portal: Portal, ansel: Person) -> None:
     before = await asked(ansel)
     to_ehr = await ansel.to_ehr(CONNECTION, await ansel.sign_in_anew(CONNECTION))
@@ -199,11 +215,13 @@ async def test_a_proof_without_a_look_at_the_page_decides_nothing(portal: Portal
 
 
 @pytest.mark.parametrize("decision", ["", "maybe", "APPROVE"])
+@pytest.mark.rule("portal-decision-invalid")
 async def test_a_decision_is_one_of_two_words(portal: Portal, ansel: Person, decision: str) -> None:
     assert code_of(await ansel.confirm(CONNECTION, await asked(ansel), decision)) == "portal-decision-invalid"
     assert nothing_was_decided(portal)
 
 
+@pytest.mark.rule("portal-test-connection-differs")
 async def test_a_test_connection_that_differs_is_named_and_nothing_is_approved(place: Place) -> None:
     keys = sample().organizations[0].connections[0].launch_context_keys.model_copy(update={"session_id": "csn"})
     async with running_portal(place, changed(sample(), CONNECTION, launch_context_keys=keys)) as portal:
@@ -217,6 +235,28 @@ async def test_a_test_connection_that_differs_is_named_and_nothing_is_approved(p
         assert [a.decision for a, _ in portal.approvals()] == ["refuse"]
 
 
+@pytest.mark.rule("portal-test-connection-missing")
+async def test_without_a_test_connection_a_production_one_is_only_refused(place: Place) -> None:
+    (production,) = [c for c in sample().organizations[0].connections if c.id == OTHER]
+    async with running_portal(place, with_organization(sample(), "lakeside", connections=(production,))) as portal:
+        ansel = await portal.signed_in(ANSEL)
+        page = await ansel.prove(OTHER)
+        assert 'value="approve"' not in page.text
+        answer = await ansel.press(OTHER, page)
+        assert (answer.status_code, code_of(answer)) == (409, "portal-test-connection-missing")
+        assert nothing_was_decided(portal)
+
+
+@pytest.mark.rule("portal-signing-key-missing")
+async def test_a_portal_without_a_key_of_its_own_decides_nothing(place: Place) -> None:
+    async with running_portal(place, without_portal_keys(sample())) as portal:
+        ansel = await portal.signed_in(ANSEL)
+        answer = await ansel.confirm(CONNECTION, await asked(ansel))
+        assert (answer.status_code, code_of(answer)) == (503, "portal-signing-key-missing")
+        assert nothing_was_decided(portal)
+
+
+@pytest.mark.rule("portal-signing-failed")
 async def test_a_vault_that_does_not_sign_leaves_the_proof_for_another_try(portal: Portal, ansel: Person) -> None:
     page = await asked(ansel)
     portal.vault.down = True
@@ -227,6 +267,7 @@ async def test_a_vault_that_does_not_sign_leaves_the_proof_for_another_try(porta
     assert (await ansel.confirm(CONNECTION, again)).status_code == 303
 
 
+@pytest.mark.rule("portal-one-person")
 async def test_an_administrator_who_is_the_approver_needs_the_organisations_leave(place: Place) -> None:
     avery = sample().organizations[0].administrators[0]
     async with running_portal(place, changed(sample(), CONNECTION, approver=avery)) as portal:
@@ -240,6 +281,7 @@ async def test_an_administrator_who_is_the_approver_needs_the_organisations_leav
 
 
 @pytest.mark.parametrize("path", ["/connections/lakeside-test", "/organizations/lakeside", "/connections/nowhere"])
+@pytest.mark.rule("portal-not-found")
 async def test_an_approver_of_the_same_name_in_another_tenant_sees_nothing(portal: Portal, path: str) -> None:
     stranger = await portal.signed_in(ANSEL_OF_PRAIRIE)
     assert code_of(await stranger.get(path)) == "portal-not-found"
@@ -260,18 +302,21 @@ async def test_an_approver_of_the_same_name_in_another_tenant_sees_nothing(porta
         ("GET", "/connections/lakeside-test/records.csv"),
     ],
 )
+@pytest.mark.rule("portal-not-found")
 async def test_what_somebody_has_no_role_in_does_not_exist(portal: Portal, method: str, path: str) -> None:
     stranger = await portal.signed_in(ANSEL_OF_PRAIRIE)
     answer = await stranger.get(path) if method == "GET" else await stranger.post(path, {"token": "x"})
     assert (answer.status_code, code_of(answer)) == (404, "portal-not-found")
 
 
+@pytest.mark.rule("portal-not-found")
 async def test_a_member_of_the_tenant_without_a_role_sees_no_organisation(portal: Portal) -> None:
     person = await portal.signed_in(BEN)
     assert "Your account has no role" in (await person.get("/")).text
     assert code_of(await person.get("/organizations/lakeside")) == "portal-not-found"
 
 
+@pytest.mark.rule("portal-not-approver")
 async def test_an_administrator_does_not_decide_for_the_approver(portal: Portal) -> None:
     avery = await portal.signed_in(AVERY)
     page = await avery.get(f"/connections/{CONNECTION}")
@@ -279,12 +324,14 @@ async def test_an_administrator_does_not_decide_for_the_approver(portal: Portal)
     assert code_of(await avery.post(f"/connections/{CONNECTION}/prove", {"token": "x"})) == "portal-not-approver"
 
 
+@pytest.mark.rule("portal-approver-differs", "portal-proof-sign-in-expired")
 async def test_the_fresh_sign_in_is_the_approvers_own(portal: Portal, ansel: Person) -> None:
     assert code_of(await ansel.sign_in_anew(CONNECTION, AVERY)) == "portal-approver-differs"
     assert code_of(await ansel.get(f"/connections/{CONNECTION}/prove")) == "portal-proof-sign-in-expired"
     assert [row[2] for row in portal.rows("audit")][-1] == "proof-refused"
 
 
+@pytest.mark.rule("portal-guest")
 async def test_a_guest_with_the_approvers_name_is_refused(place: Place) -> None:
     world = load_world()
     guest = User.model_validate(
@@ -308,12 +355,14 @@ async def test_a_guest_with_the_approvers_name_is_refused(place: Place) -> None:
         assert code_of(await ansel.sign_in_anew(CONNECTION, who)) == "portal-guest"
 
 
+@pytest.mark.rule("portal-other-tenant")
 async def test_an_account_of_a_tenant_that_is_not_configured_cannot_sign_in(place: Place) -> None:
     stack = with_organization(sample(), "prairie", tenant_id="1a1a1a1a-0000-4000-8000-000000000009")
     async with running_portal(place, stack) as portal:
         assert code_of(await portal.browser().sign_in(*ANSEL_OF_PRAIRIE)) == "portal-other-tenant"
 
 
+@pytest.mark.rule("portal-not-fresh")
 async def test_a_sign_in_of_before_is_not_fresh_whatever_the_browser_strips(portal: Portal) -> None:
     portal.entra_clock.behind = 300
     ansel = await portal.signed_in(ANSEL)
@@ -325,6 +374,7 @@ async def test_a_sign_in_of_before_is_not_fresh_whatever_the_browser_strips(port
     assert code_of(await ansel.follow(answer)) == "portal-not-fresh"
 
 
+@pytest.mark.rule("portal-other-browser")
 async def test_an_answer_of_entra_is_heard_in_the_browser_that_asked(portal: Portal, ansel: Person) -> None:
     to_entra = await ansel.begin_proof(CONNECTION)
     back = await ansel.at_entra(to_entra.headers["location"], *ANSEL)
@@ -332,6 +382,7 @@ async def test_an_answer_of_entra_is_heard_in_the_browser_that_asked(portal: Por
     assert code_of(await other.get(back.headers["location"])) == "portal-other-browser"
 
 
+@pytest.mark.rule("portal-other-browser")
 async def test_nobody_is_signed_in_by_a_link_to_somebody_elses_answer(portal: Portal) -> None:
     attacker, victim = portal.browser(), portal.browser()
     page = await attacker.get("/sign-in")
@@ -341,6 +392,7 @@ async def test_nobody_is_signed_in_by_a_link_to_somebody_elses_answer(portal: Po
     assert (victim.cookie, portal.rows("portal_session")) == ({}, [])
 
 
+@pytest.mark.rule("portal-state-unknown")
 async def test_an_answer_of_entra_is_heard_once(portal: Portal) -> None:
     person = portal.browser()
     page = await person.get("/sign-in")
@@ -350,6 +402,7 @@ async def test_an_answer_of_entra_is_heard_once(portal: Portal) -> None:
     assert code_of(await person.get(back.headers["location"])) == "portal-state-unknown"
 
 
+@pytest.mark.rule("portal-proof-sign-in-expired")
 async def test_the_portals_sign_in_does_not_stand_for_the_fresh_one(portal: Portal, ansel: Person) -> None:
     assert code_of(await ansel.get(f"/connections/{CONNECTION}/prove")) == "portal-proof-sign-in-expired"
 
@@ -357,6 +410,7 @@ async def test_the_portals_sign_in_does_not_stand_for_the_fresh_one(portal: Port
 # --- at the EHR ---------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.rule("portal-other-browser")
 async def test_the_ehrs_answer_is_heard_in_the_browser_that_asked(portal: Portal, ansel: Person) -> None:
     to_ehr = await ansel.to_ehr(CONNECTION, await ansel.sign_in_anew(CONNECTION))
     back = await ansel.at_ehr(to_ehr.headers["location"])
@@ -365,6 +419,7 @@ async def test_the_ehrs_answer_is_heard_in_the_browser_that_asked(portal: Portal
     assert code_of(await portal.browser().get(back.headers["location"])) == "portal-other-browser"
 
 
+@pytest.mark.rule("portal-ehr-state-mismatch", "portal-state-unknown")
 async def test_a_state_is_good_for_its_connection_and_once(portal: Portal, ansel: Person) -> None:
     to_ehr = await ansel.to_ehr(CONNECTION, await ansel.sign_in_anew(CONNECTION))
     back = await ansel.at_ehr(to_ehr.headers["location"])
@@ -375,16 +430,19 @@ async def test_a_state_is_good_for_its_connection_and_once(portal: Portal, ansel
 
 @pytest.mark.parametrize(
     ("changes", "code"),
-    [
-        ({"iss": "https://ehr.evil.example/api/FHIR/R4"}, "portal-ehr-issuer-mismatch"),
-        ({"iss": "https://127.0.0.1:8471/interconnect-lakeside-prd/api/FHIR/R4"}, "portal-ehr-issuer-mismatch"),
-        ({"code": None, "error": "access_denied"}, "portal-ehr-refused"),
-        ({"code": None}, "portal-ehr-code-missing"),
-        ({"code": "invented"}, "portal-ehr-client-refused"),
-        ({"state": "invented"}, "portal-state-unknown"),
-        ({"state": None}, "portal-state-unknown"),
-    ],
+    by_code(
+        [
+            ({"iss": "https://ehr.evil.example/api/FHIR/R4"}, "portal-ehr-issuer-mismatch"),
+            ({"iss": "https://127.0.0.1:8471/interconnect-lakeside-prd/api/FHIR/R4"}, "portal-ehr-issuer-mismatch"),
+            ({"code": None, "error": "access_denied"}, "portal-ehr-refused"),
+            ({"code": None}, "portal-ehr-code-missing"),
+            ({"code": "invented"}, "portal-ehr-client-refused"),
+            ({"state": "invented"}, "portal-state-unknown"),
+            ({"state": None}, "portal-state-unknown"),
+        ]
+    ),
 )
+@pytest.mark.rule("portal-not-proved")
 async def test_an_answer_of_the_ehr_that_is_not_right_proves_nothing(
     portal: Portal, ansel: Person, changes: dict[str, str | None], code: str
 ) -> None:
@@ -403,6 +461,7 @@ async def test_an_issuer_of_rfc_9207_that_is_right_is_taken(portal: Portal, anse
     assert page.headers["location"] == f"/connections/{CONNECTION}/decide"
 
 
+@pytest.mark.rule("portal-ehr-answer")
 async def test_a_sign_in_at_a_look_alike_of_the_url_proves_nothing(place: Place) -> None:
     """The configuration names a look-alike whose discovery leads to the real EHR's sign-in, to borrow its trust."""
     look_alike = "https://127.0.0.1:8479/interconnect-lakeside-tst/api/FHIR/R4"
@@ -418,6 +477,7 @@ async def test_a_sign_in_at_a_look_alike_of_the_url_proves_nothing(place: Place)
         assert code_of(await ansel.sign_in_anew(CONNECTION)) == "portal-ehr-answer"
 
 
+@pytest.mark.rule("portal-ehr-token-refused")
 async def test_an_id_token_of_another_issuer_does_not_prove_the_url(place: Place) -> None:
     """Even where the configuration lists the real EHR's origin, its tokens are not about the look-alike."""
     look_alike = "https://127.0.0.1:8479/interconnect-lakeside-tst/api/FHIR/R4"
@@ -439,6 +499,7 @@ async def test_an_id_token_of_another_issuer_does_not_prove_the_url(place: Place
         assert code_of(await ansel.follow(back)) == "portal-ehr-token-refused"
 
 
+@pytest.mark.rule("portal-ehr-token-refused")
 async def test_an_approval_client_with_an_issuer_of_its_own_is_held_to_it(place: Place) -> None:
     client = ApprovalClient(client_id="lakeside-tst-approval", issuer="https://127.0.0.1:8471/another")
     clients = sample().organizations[0].connections[0].clients.model_copy(update={"approval": client})
@@ -449,6 +510,7 @@ async def test_an_approval_client_with_an_issuer_of_its_own_is_held_to_it(place:
         assert code_of(await ansel.follow(back)) == "portal-ehr-token-refused"
 
 
+@pytest.mark.rule("portal-ehr-answer")
 async def test_the_sign_in_address_is_the_one_that_was_shown(portal: Portal, ansel: Person) -> None:
     page = await ansel.sign_in_anew(CONNECTION)
     form = {"token": hidden(page, "token", -1), "endpoint": "https://ehr.evil.example/oauth2/authorize"}

@@ -2,15 +2,12 @@
 
 import pytest
 
-from runtime.portal.edits.opening import Editing
-from runtime.portal.repository.git import GitRepository
 from schemas.loading import load_stack
-from tests.support.portal import ANSEL_OF_PRAIRIE, AVERY, AVERY_OF_PRAIRIE, Person, code_of
+from tests.support.portal import ANSEL_OF_PRAIRIE, AVERY, Person
 from tests.support.portal_editing import (
     ANNEX,
     EDIT,
     NEW,
-    PRAIRIE,
     STACK,
     TENANT,
     Office,
@@ -18,6 +15,7 @@ from tests.support.portal_editing import (
     form_of,
     proposed,
 )
+from tests.support.refusals import code_of
 from tests.support.samples import text
 
 pytestmark = pytest.mark.anyio
@@ -46,6 +44,7 @@ async def test_a_change_between_form_and_proposal_is_a_conflict_from_which_one_g
     assert office.file() == theirs.replace('patient: "1102"', 'patient: "9"')
 
 
+@pytest.mark.rule("portal-edit-not-shown")
 async def test_nothing_but_what_was_shown_is_proposed(office: Office, avery: Person) -> None:
     review = await filled(avery, f"{EDIT}/connections/lakeside-test", {"integrationRecordIds.patient": "9"})
     fields = form_of(review, f"{EDIT}/propose")
@@ -73,6 +72,7 @@ async def test_nothing_but_what_was_shown_is_proposed(office: Office, avery: Per
     ],
 )
 @pytest.mark.parametrize("path", ["check", "probe", "review", "propose"])
+@pytest.mark.rule("portal-form-elsewhere")
 async def test_no_other_site_sends_our_forms(office: Office, avery: Person, path: str, headers: dict[str, str]) -> None:
     fields = form_of(await avery.get(f"{EDIT}/connections/lakeside-test"), f"{EDIT}/review")
     answer = await avery.post(f"{EDIT}/{path}", fields, **headers)
@@ -80,6 +80,7 @@ async def test_no_other_site_sends_our_forms(office: Office, avery: Person, path
     assert office.is_untouched()
 
 
+@pytest.mark.rule("portal-form-replayed")
 async def test_a_proposal_is_made_once(office: Office, avery: Person) -> None:
     review = await filled(avery, f"{EDIT}/connections/lakeside-test", {"integrationRecordIds.patient": "9"})
     await proposed(avery, review)
@@ -87,6 +88,7 @@ async def test_a_proposal_is_made_once(office: Office, avery: Person) -> None:
     assert len(office.bare.branches()) == 2
 
 
+@pytest.mark.rule("portal-form-invalid")
 async def test_a_form_of_another_session_is_refused(office: Office, avery: Person) -> None:
     review = await filled(avery, f"{EDIT}/connections/lakeside-test", {"integrationRecordIds.patient": "9"})
     other = await office.portal.signed_in(AVERY)
@@ -95,11 +97,13 @@ async def test_a_form_of_another_session_is_refused(office: Office, avery: Perso
 
 
 @pytest.mark.parametrize("path", ["", "/new", "/connections/lakeside-test", "/connections/lakeside-test/remove"])
+@pytest.mark.rule("portal-not-found")
 async def test_another_tenants_people_see_nothing_of_it(office: Office, path: str) -> None:
     ansel = await office.portal.signed_in(ANSEL_OF_PRAIRIE)
     assert code_of(await ansel.get(f"{EDIT}{path}")) == "portal-not-found"
 
 
+@pytest.mark.rule("portal-not-found")
 async def test_another_tenants_form_proposes_nothing(office: Office, avery: Person) -> None:
     review = await filled(avery, f"{EDIT}/connections/lakeside-test", {"integrationRecordIds.patient": "9"})
     ansel = await office.portal.signed_in(ANSEL_OF_PRAIRIE)
@@ -155,38 +159,8 @@ async def test_markup_in_a_name_stays_text(office: Office, avery: Person) -> Non
     assert "img" not in message
 
 
-AMBIGUOUS = {
-    "an anchor": ("id: prairie", "id: &a prairie"),
-    "a key twice": ("id: prairie", "id: prairie\nid: prairie"),
-    "a merge key": ("geography: americas", "<<: {geography: americas}"),
-    "a tag": ("id: prairie", "id: !!str prairie"),
-    "a second document": ("connections:", "---\nconnections:"),
-}
-
-
-@pytest.mark.parametrize("ambiguous", AMBIGUOUS.values(), ids=AMBIGUOUS)
-async def test_a_file_that_two_readers_understand_differently_is_not_edited(
-    office: Office, ambiguous: tuple[str, str]
-) -> None:
-    office.bare.commit("main", {PRAIRIE: text(PRAIRIE).replace(*ambiguous, 1).encode()})
-    avery = await office.portal.signed_in(AVERY_OF_PRAIRIE)
-    answer = await avery.get("/organizations/prairie/edit")
-    assert code_of(answer) in ("portal-edit-unreadable", "portal-edit-not-there")
-
-
-async def test_an_organisation_that_the_repository_gives_another_tenant_is_not_edited(
-    office: Office, avery: Person
-) -> None:
-    moved = text(STACK).replace(
-        f"tenantId: {TENANT}\n      administrators",
-        "tenantId: 1a1a1a1a-0000-4000-8000-0000000000ff\n      administrators",
-    )
-    assert moved != text(STACK)
-    office.bare.commit("main", {STACK: moved.encode()})
-    assert code_of(await avery.get(EDIT)) == "portal-edit-not-there"
-
-
 @pytest.mark.parametrize("path", ["check", "review", "propose"])
+@pytest.mark.rule("portal-form-invalid")
 async def test_no_edit_is_made_on_top_of_a_commit_that_the_portal_did_not_offer(
     office: Office, avery: Person, path: str
 ) -> None:
@@ -197,9 +171,3 @@ async def test_no_edit_is_made_on_top_of_a_commit_that_the_portal_did_not_offer(
         answer = await avery.post(f"{EDIT}/{path}", {**fields, "base": base})
         assert code_of(answer) == "portal-form-invalid"
     assert set(office.bare.branches()) == {"main", "somebodys"}
-
-
-async def test_a_remote_that_is_away_is_said(office: Office, avery: Person) -> None:
-    repository = GitRepository("https://127.0.0.1:1/x.git", "main")
-    office.portal.app.state.editing = Editing(office.portal.services, repository)
-    assert code_of(await avery.get(EDIT)) == "portal-repository-unavailable"

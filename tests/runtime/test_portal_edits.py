@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 
+from runtime.portal.edits.allowance import Allowance
 from schemas.loading import load_stack
 from schemas.promotion.requester import ChangeRequest, requester_of
-from tests.support.portal import ANSEL, AVERY_OF_PRAIRIE, Person, code_of
+from tests.support.portal import ANSEL, AVERY, AVERY_OF_PRAIRIE, Person
 from tests.support.portal_editing import (
     ANNEX,
     EDIT,
@@ -20,6 +21,7 @@ from tests.support.portal_editing import (
     form_of,
     proposed,
 )
+from tests.support.refusals import code_of
 from tests.support.samples import text
 
 pytestmark = pytest.mark.anyio
@@ -141,6 +143,7 @@ async def test_an_administrator_adds_an_organisation_of_the_tenant(office: Offic
     )
 
 
+@pytest.mark.rule("portal-not-administrator")
 async def test_an_approver_adds_no_organisation(office: Office) -> None:
     ansel = await office.portal.signed_in(ANSEL)
     assert code_of(await ansel.get(f"{EDIT}/organization")) == "portal-not-administrator"
@@ -284,6 +287,30 @@ async def test_looking_at_the_url_says_what_is_there(avery: Person) -> None:
     assert "127.0.0.1:8471" in found["html"]
     page = await avery.post(f"{EDIT}/review", {**fields, "action": "look"})
     assert "A FHIR server answers here" in page.text
+
+
+async def test_a_person_looks_twenty_times_a_minute_and_is_told_to_wait(office: Office, avery: Person) -> None:
+    now = 0.0
+    office.portal.app.state.editing.looks = Allowance(monotonic=lambda: now)
+    fields = form_of(await avery.get(f"{EDIT}/connections/lakeside-test"), f"{EDIT}/review")
+    asked = [(await avery.post(f"{EDIT}/probe", {**fields, "fhirBaseUrl": "no URL"})).status_code for _ in range(20)]
+    assert set(asked) == {200}
+    refused = await avery.post(f"{EDIT}/probe", fields)
+    assert (refused.status_code, refused.json()["look"]["put_off"]) == (429, True)
+    assert "Wait a minute" in refused.json()["html"]
+    page = await avery.post(f"{EDIT}/review", {**fields, "integrationRecordIds.patient": "9", "action": "look"})
+    assert page.status_code == 429
+    assert "Wait a minute" in page.text
+    assert form_of(page, f"{EDIT}/review")["integrationRecordIds.patient"] == "9"
+    assert office.portal.outside.called("https://127.0.0.1:8471") == []
+    elsewhere = await office.portal.signed_in(AVERY)
+    own = form_of(await elsewhere.get(f"{EDIT}/connections/lakeside-test"), f"{EDIT}/review")
+    assert (await elsewhere.post(f"{EDIT}/probe", own)).status_code == 429, "a new session is the same person"
+    ansel = await office.portal.signed_in(ANSEL)
+    others = form_of(await ansel.get(f"{EDIT}/connections/lakeside-test"), f"{EDIT}/review")
+    assert (await ansel.post(f"{EDIT}/probe", others)).status_code == 200
+    now += 61
+    assert (await avery.post(f"{EDIT}/probe", fields)).status_code == 200
 
 
 async def test_a_hint_names_the_url_that_is_meant(avery: Person) -> None:

@@ -1,13 +1,17 @@
 """The portal as an application: sign-in and its session, what every response carries, and the EHR as it is."""
 
 import re
+from urllib.parse import urlencode
 
 import httpx
 import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
 from starlette.responses import Response
 
 from tests.support.connector import handler
-from tests.support.portal import ANSEL, AVERY, Portal, code_of, hidden
+from tests.support.microsoft import reissued
+from tests.support.portal import ANSEL, AVERY, Person, Portal, hidden, query_of
+from tests.support.refusals import code_of
 
 pytestmark = pytest.mark.anyio
 CONNECTION = "lakeside-test"
@@ -25,6 +29,7 @@ async def test_whoever_is_not_signed_in_is_sent_to_the_sign_in_and_back(portal: 
     assert person.visited[-1].endswith(f"/connections/{CONNECTION}")
 
 
+@pytest.mark.rule("portal-signed-out")
 async def test_a_form_without_a_session_is_refused(portal: Portal) -> None:
     answer = await portal.browser().post(f"/connections/{CONNECTION}/prove", {"token": "x"})
     assert code_of(answer) == "portal-signed-out"
@@ -54,6 +59,7 @@ async def test_a_new_sign_in_ends_the_browsers_session_before(portal: Portal) ->
     assert person.cookie != before
 
 
+@pytest.mark.rule("portal-form-invalid")
 async def test_signing_out_ends_the_session_and_needs_its_own_form(portal: Portal) -> None:
     person = await portal.signed_in()
     token = hidden(await person.get("/"), "token")
@@ -74,17 +80,60 @@ async def test_a_session_is_sealed_and_not_found_by_what_is_stored(portal: Porta
     assert "3c3c3c3c" not in stored
 
 
+@pytest.mark.rule("portal-form-elsewhere")
 async def test_a_sign_in_that_another_site_starts_is_refused(portal: Portal) -> None:
     answer = await portal.browser().post("/sign-in", {"next": "/"}, sec_fetch_site="cross-site")
     assert code_of(answer) == "portal-form-elsewhere"
 
 
+@pytest.mark.rule("portal-entra-unavailable")
 async def test_an_entra_that_is_away_is_said_so(portal: Portal) -> None:
     portal.outside.applications["https://127.0.0.1:8461"] = handler(lambda _: httpx.Response(503))
     person = portal.browser()
     page = await person.get("/sign-in")
     answer = await person.post("/sign-in", {"next": hidden(page, "next")})
     assert (answer.status_code, code_of(answer)) == (503, "portal-entra-unavailable")
+
+
+async def entras_answer(person: Person, **changes: str) -> httpx.Response:
+    """A sign-in that Entra ends otherwise than by a code."""
+    page = await person.get("/sign-in")
+    asked = query_of(await person.post("/sign-in", {"next": hidden(page, "next")}))
+    return await person.get(f"/sign-in/callback?{urlencode({'state': asked['state'], **changes})}")
+
+
+@pytest.mark.rule("portal-not-signed-in")
+async def test_a_sign_in_that_entra_refused_is_told_and_starts_no_session(portal: Portal) -> None:
+    person = portal.browser()
+    answer = await entras_answer(person, error="access_denied", error_description="AADSTS65004 <b>declined</b>")
+    assert (answer.status_code, code_of(answer)) == (403, "portal-not-signed-in")
+    assert "declined" not in answer.text
+    assert (person.cookie, portal.rows("portal_session")) == ({}, [])
+
+
+@pytest.mark.rule("portal-token-refused")
+async def test_an_id_token_that_entra_did_not_sign_starts_no_session(
+    portal: Portal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reissued(monkeypatch, {}, key=rsa.generate_private_key(65537, 2048))
+    answer = await portal.browser().sign_in(*ANSEL)
+    assert (answer.status_code, code_of(answer)) == (403, "portal-token-refused")
+    assert portal.rows("portal_session") == []
+
+
+@pytest.mark.rule("portal-unavailable")
+async def test_a_database_that_is_away_is_said_so(portal: Portal) -> None:
+    person = await portal.signed_in()
+    await portal.services.database.close()
+    answer = await person.get("/")
+    assert (answer.status_code, code_of(answer), answer.headers["retry-after"]) == (503, "portal-unavailable", "10")
+
+
+@pytest.mark.rule("method-not-allowed")
+async def test_a_method_that_an_address_does_not_have_is_a_page_of_the_portal(portal: Portal) -> None:
+    answer = await (await portal.signed_in()).post("/organizations/lakeside", {"token": "x"})
+    assert (answer.status_code, code_of(answer)) == (405, "method-not-allowed")
+    assert "To the first page" in answer.text
 
 
 # --- every response -----------------------------------------------------------------------------------------------
@@ -121,12 +170,14 @@ async def test_only_the_portals_own_host_is_served(portal: Portal) -> None:
     assert (await portal.browser().get("/readyz", host="10.0.0.7:8000")).status_code == 200
 
 
+@pytest.mark.rule("portal-not-found")
 async def test_the_portal_has_no_route_of_visits(portal: Portal) -> None:
     person = await portal.signed_in()
     for path in ("/launch/provider/lakeside-test", "/identity/wait", "/visit/provider", "/.well-known/jwks.json"):
         assert code_of(await person.get(path)) == "portal-not-found"
 
 
+@pytest.mark.rule("portal-unexpected")
 async def test_what_nobody_foresaw_is_a_page_of_the_portal(portal: Portal) -> None:
     person = await portal.signed_in()
     portal.app.state.catalogue = None
@@ -156,6 +207,7 @@ def epic(version: object) -> httpx.Response:
     return httpx.Response(200, json=statement)
 
 
+@pytest.mark.rule("portal-ehr-too-old", "portal-not-proved")
 async def test_an_epic_before_november_2018_is_refused_with_the_reason(portal: Portal) -> None:
     with_metadata(portal, epic("August 2018"))
     person = await portal.signed_in()
@@ -175,6 +227,7 @@ async def test_a_version_that_cannot_be_read_is_shown_and_not_refused(portal: Po
     assert "Its release cannot be verified." in page.text
 
 
+@pytest.mark.rule("portal-ehr-unavailable")
 async def test_an_ehr_that_is_away_proves_nothing(portal: Portal) -> None:
     with_metadata(portal, httpx.Response(503))
     assert code_of(await (await portal.signed_in()).prove(CONNECTION)) == "portal-ehr-unavailable"

@@ -21,9 +21,10 @@ from schemas.promotion.envelope import StatementFile
 from schemas.promotion.statement import Revoked, at
 from schemas.vocabulary import ClientRole, GeographyName, Stage
 from tests.support.connector import location_of
-from tests.support.launching import Connector, Place, code_of, running_connector
+from tests.support.launching import Connector, Place, running_connector
 from tests.support.microsoft import AMARA_PASSWORD, AMARA_UPN
 from tests.support.postgres import PostgresServer
+from tests.support.refusals import code_of
 from tests.support.statements import private_key, revocations, statement_file
 from tests.support.visits import Clinic, clinic, guest, staff, visit_query
 
@@ -98,6 +99,7 @@ async def test_a_visit_under_way_goes_on_to_its_end_and_is_written_back(here: Cl
 
 
 @pytest.mark.parametrize("party", ["provider", "patient"])
+@pytest.mark.rule("connection-not-approved")
 async def test_a_launch_of_a_connection_that_nobody_approved_is_refused_in_plain_words(
     place: Place, party: str
 ) -> None:
@@ -109,6 +111,7 @@ async def test_a_launch_of_a_connection_that_nobody_approved_is_refused_in_plain
 
 
 @pytest.mark.parametrize("party", ["provider", "patient"])
+@pytest.mark.rule("connection-withdrawn")
 async def test_a_launch_of_a_withdrawn_connection_is_refused_before_the_ehr_is_asked(
     connector: Connector, party: str
 ) -> None:
@@ -120,6 +123,7 @@ async def test_a_launch_of_a_withdrawn_connection_is_refused_before_the_ehr_is_a
 
 
 @pytest.mark.parametrize("party", ["provider", "patient"])
+@pytest.mark.rule("connection-withdrawn")
 async def test_who_is_at_the_ehr_when_it_is_withdrawn_comes_back_to_a_refusal(connector: Connector, party: str) -> None:
     browser = connector.browser()
     _, asked = location_of(await connector.start(browser, party))
@@ -130,6 +134,7 @@ async def test_who_is_at_the_ehr_when_it_is_withdrawn_comes_back_to_a_refusal(co
     assert "connection-withdrawn" in {row[7] for row in connector.rows("audit")}
 
 
+@pytest.mark.rule("connection-withdrawn")
 async def test_who_is_at_the_first_sign_in_when_it_is_withdrawn_does_not_enter(connector: Connector) -> None:
     browser = connector.browser()
     assert location_of(await connector.launch(browser))[0] == "/identity/wait"

@@ -16,6 +16,7 @@ from runtime.visit.rows import STALE_SECONDS
 from runtime.visit.snapshot import read_provider_snapshot
 from runtime.visit.watch import Watch
 from tests.support.postgres import PostgresServer
+from tests.support.refusals import code_of
 from tests.support.visits import BEN, HOST, Clinic, clinic, guest, staff, visit_query
 
 pytestmark = pytest.mark.anyio
@@ -102,10 +103,12 @@ async def test_a_provider_of_another_visit_gets_nothing(here: Clinic) -> None:
         {"connection_id": "unknown"},
     ],
 )
+@pytest.mark.rule("no-session")
 async def test_another_organization_gets_nothing(here: Clinic, changes: dict[str, str]) -> None:
     session = replace(await here.provider(), **changes)
     headers = await here.cookie(session)
-    assert (await here.http.get("/visit/provider", headers=headers)).status_code == 401
+    answer = await here.http.get("/visit/provider", headers=headers)
+    assert (answer.status_code, code_of(answer)) == (401, "no-session")
     assert await status_of(here, "/visit/provider/events", params=visit_query(session), headers=headers) == 403
 
 
@@ -393,9 +396,11 @@ async def test_only_the_waiting_page_may_ask_for_camera_and_microphone(here: Cli
         assert page.text.count("<script") == page.text.count(f'<script nonce="{policy.split("nonce-")[1][:22]}"')
 
 
+@pytest.mark.rule("visit-gone")
 async def test_a_visit_that_was_purged_is_over(here: Clinic) -> None:
     provider, patient = await here.provider(), await patient_of(here)
     headers = await here.cookie(provider), await here.cookie(patient)
     here.execute("DELETE FROM visit")
-    assert (await here.http.get("/visit/provider", headers=headers[0])).status_code == 410
+    answer = await here.http.get("/visit/provider", headers=headers[0])
+    assert (answer.status_code, code_of(answer)) == (410, "visit-gone")
     assert "has ended" in (await here.http.get("/visit/patient", headers=headers[1])).text

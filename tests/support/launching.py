@@ -161,15 +161,6 @@ def hidden(page: httpx.Response, name: str) -> str:
     return found[1]
 
 
-def code_of(response: httpx.Response) -> str:
-    """The refusal's code, as the page shows it."""
-    assert response.headers["content-type"].startswith("text/html"), response.headers
-    found = re.search(r"<code>([a-z-]+)</code>", response.text)
-    assert found, response.text
-    assert found[1] == response.headers["x-connector-code"]
-    return found[1]
-
-
 @dataclass(frozen=True)
 class Place:
     """What is made once for a module: a database, and Entra's keys and managed identities."""

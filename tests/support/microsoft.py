@@ -15,7 +15,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -25,6 +25,7 @@ from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 import httpx
 import jwt
+import pytest
 import uvicorn
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -209,6 +210,23 @@ def authorization_query(verifier: str, **changes: str) -> dict[str, str]:
         "code_challenge_method": "S256",
     }
     return {k: v for k, v in {**query, **changes}.items() if v}
+
+
+def reissued(
+    monkeypatch: pytest.MonkeyPatch, claims: Mapping[str, object], key: rsa.RSAPrivateKey | None = None
+) -> None:
+    """Entra issues its next id_tokens with other claims (without those that are None), or signed by another key."""
+    from emulators.entra import signing
+
+    issue = signing.id_token
+
+    def changed(signer: signing.SigningKey, *args: object, **options: object) -> str:
+        token = issue(signer, *args, **options)  # type: ignore[arg-type]
+        body = jwt.decode(token, options={"verify_signature": False}) | dict(claims)
+        body = {k: v for k, v in body.items() if v is not None}
+        return jwt.encode(body, key or signer.private, "RS256", headers={"kid": signer.kid})
+
+    monkeypatch.setattr(signing, "id_token", changed)
 
 
 def flow_of(page: httpx.Response) -> str:

@@ -33,7 +33,7 @@ from schemas.promotion.approvals import Approvals
 from schemas.promotion.envelope import StatementFile, Verified, verify
 from schemas.promotion.statement import Approval
 from schemas.stack_config import StackConfig
-from schemas.vocabulary import GeographyName, RuntimeRole, Stage
+from schemas.vocabulary import GeographyName, RuntimeRole, Stage, StatementType
 from tests.support.connector import FakeVault, Outside, clients, services_over, settings_for
 from tests.support.launching import Place
 from tests.support.microsoft import PORTAL_APPLICATION, PORTAL_PRINCIPAL
@@ -234,11 +234,6 @@ def hidden(page: httpx.Response, name: str, which: int = 0) -> str:
     return unescape(found[which])
 
 
-def code_of(response: httpx.Response) -> str:
-    assert "x-connector-code" in response.headers, response.text
-    return response.headers["x-connector-code"]
-
-
 def query_of(response: httpx.Response) -> dict[str, str]:
     return dict(parse_qsl(urlsplit(response.headers["location"]).query))
 
@@ -268,6 +263,12 @@ def changed(stack: StackConfig, connection_id: str, **changes: Any) -> StackConf
 def with_organization(stack: StackConfig, organization_id: str, **changes: Any) -> StackConfig:
     organizations = tuple(o.model_copy(update=changes) if o.id == organization_id else o for o in stack.organizations)
     return stack.model_copy(update={"organizations": organizations})
+
+
+def without_portal_keys(stack: StackConfig) -> StackConfig:
+    """The stack as if the keys that sign approvals were not made yet."""
+    keys = tuple(k for k in stack.promotion.trusted_keys if StatementType.APPROVAL not in k.statement_types)
+    return stack.model_copy(update={"promotion": stack.promotion.model_copy(update={"trusted_keys": keys})})
 
 
 def nothing_approved() -> Approvals:

@@ -50,7 +50,7 @@ class Office:
 
 def form_of(page: httpx.Response, action: str) -> dict[str, str]:
     """The fields of the page's form with this action, as they are."""
-    assert page.status_code in (200, 409, 422), page.text
+    assert page.status_code in (200, 409, 422, 429), page.text
     (form,) = re.findall(rf'<form[^>]* action="{re.escape(action)}".*?</form>', page.text, re.DOTALL)
     fields = {
         unescape(n): unescape(v) for n, v in re.findall(r'<input[^>]*? name="([^"]+)"[^>]*? value="([^"]*)"', form)

@@ -1,7 +1,8 @@
 """Which test is of which rule: the marker `rule`, the table at the end of a whole run, and rules that have no test.
 
-A rule is the code of its reason or refusal. Rules of promotion and of configuration must have a test each; others are
-listed where a test names them. Owns the plugin; `tests/mutation` takes each rule away and sees its tests fail.
+A rule is the code of its reason or refusal. Rules of promotion and of configuration, and whatever the runtime refuses,
+must have a test each; others are listed where a test names them. Owns the plugin; `tests/mutation` takes each rule away
+and sees its tests fail.
 """
 
 from collections.abc import Iterable
@@ -10,9 +11,10 @@ import pytest
 
 from schemas.promotion.reasons import Code
 from schemas.rules import RULES
+from tests.support.refusals import refusals
 from tests.support.workers import found
 
-MUST_HAVE_TESTS = dict.fromkeys(map(str, Code), "promotion") | dict.fromkeys(RULES, "configuration")
+MUST_HAVE_TESTS = dict.fromkeys(map(str, Code), "promotion") | dict.fromkeys(RULES, "configuration") | refusals()
 
 Table = dict[str, list[str]]
 """Node ids by code."""

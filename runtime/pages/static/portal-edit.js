@@ -11,7 +11,7 @@ const WAIT = 400;
 
 async function ask(path, signal) {
   const answer = await fetch(`${base}/${path}`, { method: "POST", body: new URLSearchParams(new FormData(form)), signal });
-  if (!answer.ok) throw new Error(String(answer.status));
+  if (!answer.ok && answer.status !== 429) throw new Error(String(answer.status));
   return answer.json();
 }
 

@@ -13,6 +13,7 @@ from runtime.logs import log
 from runtime.portal import refusals
 from runtime.portal.access import Visitor, organization_of
 from runtime.portal.catalogue import Role
+from runtime.portal.edits.allowance import Allowance
 from runtime.portal.edits.fields import Choice, people
 from runtime.portal.edits.source import Source, find_source
 from runtime.portal.probe import Probe
@@ -29,6 +30,7 @@ class Editing:
     def __init__(self, services: Services, repository: Repository | None = None, probe: Probe | None = None) -> None:
         self._services, self._repository = services, repository
         self.probe = probe or Probe(services.http.client, services.settings.cloud)
+        self.looks = Allowance()
 
     @property
     def repository(self) -> Repository:

@@ -30,7 +30,7 @@ from runtime.portal.edits.opening import Opened, base_of, base_value, editing_of
 from runtime.portal.edits.proposing import propose as proposed
 from runtime.portal.edits.source import every_text
 from runtime.portal.forms import checked_form, form_token
-from runtime.portal.probe import Look
+from runtime.portal.probe import PUT_OFF, Look
 from runtime.portal.rendering import portal_page
 from runtime.portal.repository import Conflict, RepositoryRefused, RepositoryUnavailable
 from schemas.vocabulary import EhrKind, Stage
@@ -144,8 +144,9 @@ async def look(request: Request, visitor: Visitor) -> Response | Refusal:
     fields = await checked_form(request, visitor.session, f"edit:{organization.id}", once=False)
     if isinstance(fields, Refusal):
         return fields
-    found = await _look(request, fields)
-    return JSONResponse({"look": found.document(), "html": fragment("portal_edit_look.html", look=found)})
+    found = await _look(request, visitor, fields)
+    shown = {"look": found.document(), "html": fragment("portal_edit_look.html", look=found)}
+    return JSONResponse(shown, 429 if found.put_off else 200)
 
 
 # --- the change -----------------------------------------------------------------------------------------------------
@@ -163,7 +164,7 @@ async def review(request: Request, visitor: Visitor) -> Response | Refusal:
     verb, connection_id = made.edit.verb, _edited_id(fields)
     if fields.get("action") == "look":
         problems = _quick(found, made, fields) if connection_id else []
-        return _form(found, verb, connection_id, fields, problems, await _look(request, fields))
+        return _form(found, verb, connection_id, fields, problems, await _look(request, visitor, fields))
     problems = _quick(found, made, fields)
     if errors(problems) or fields.get("action") == "back":
         return _form(found, verb, connection_id, fields, problems)
@@ -276,9 +277,12 @@ async def _whole(found: Opened, made: Edited) -> list[FieldProblem]:
     return problems
 
 
-async def _look(request: Request, fields: Fields) -> Look:
+async def _look(request: Request, visitor: Visitor, fields: Fields) -> Look:
+    editing = editing_of(request)
+    if not editing.looks.take(visitor.session.account):
+        return PUT_OFF
     kind = EhrKind.SMART if fields.get("ehr") == "smart" else EhrKind.EPIC
-    return await editing_of(request).probe.look(fields.get("fhirBaseUrl", "").strip(), kind)
+    return await editing.probe.look(fields.get("fhirBaseUrl", "").strip(), kind)
 
 
 async def _shown(found: Opened, made: Edited, fields: Fields) -> Response | Refusal:
@@ -337,10 +341,11 @@ def _form(
     known = {c.person.object_id for c in found.choices}
     listed = fields_of(before)["approver"] if before else ""
     wrong = errors(problems or [])
+    status = 422 if wrong and look is None else 429 if look is not None and look.put_off else 200
     return portal_page(
         "portal_edit_form.html",
         found.visitor.session,
-        status=422 if wrong and look is None else 200,
+        status=status,
         organization=found.organization,
         verb=str(verb),
         connection_id=connection_id,
