@@ -2,9 +2,11 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from runtime.promotion.revocations import BLOB, CONTAINER
 from schemas.promotion.approvals import Approvals
 from schemas.promotion.statement import Revoked, Verdict, at
 from schemas.vocabulary import GeographyName, Stage
@@ -13,7 +15,10 @@ from tests.support.command import connector
 from tests.support.program import stack_of
 from tests.support.promotion import accepted, make_project, now, put
 from workflow.promotion.judging import UnknownConnection
+from workflow.promotion.operator import Operator
 from workflow.promotion.records import NotApproved
+
+CONNECTION = "lakeside-production"
 
 
 @pytest.fixture
@@ -66,6 +71,7 @@ def test_an_invalid_stack_is_told_with_its_problems(project: Path) -> None:
 def test_a_connection_of_which_nothing_is_known_is_explained(project: Path) -> None:
     told = connector(project, "explain", "lakeside-production").output
     assert "lakeside-production of lakeside (americas, production)" in told
+    assert "portal         https://localhost:8444/connections/lakeside-production" in told
     assert "stack local (test): proposed" in told
     assert "stack local-prod (production): refused" in told
     assert "the approver approves it in the portal of the test stack" in told
@@ -105,6 +111,82 @@ def test_a_history_is_told_in_order_and_as_one_document(project: Path) -> None:
     assert history[0]["doesNotCount"].endswith("[statement-malformed]")
     what = " / ".join(e["what"] for e in history)
     assert all(words in what for words in ("serial 1", "serial 2", "revoked (production, list 2)", "promoted with"))
+
+
+@pytest.fixture
+def channel(monkeypatch: pytest.MonkeyPatch) -> dict[str, bytes]:
+    """What the channels hold, by stage: storage that answers at once."""
+    blobs: dict[str, bytes] = {}
+
+    class Held:
+        def __init__(self, stage: Stage) -> None:
+            self.stage = stage
+
+        async def read(self, container: str, blob: str) -> bytes | None:
+            assert (container, blob) == (CONTAINER, BLOB)
+            return blobs.get(self.stage)
+
+    def storage(operator: Operator, _: GeographyName) -> Held:
+        return Held(operator.stack.stage)
+
+    monkeypatch.setattr(Operator, "storage", storage)
+    return blobs
+
+
+def a_list(version: int, *connections: str) -> bytes:
+    revoked = tuple(Revoked(connection=c, reason="a leaked key", at=at(now())) for c in connections)
+    key = statements.private_key(Stage.PRODUCTION, GeographyName.AMERICAS, "revocation-signing")
+    predicate = statements.revocations(
+        GeographyName.AMERICAS, Stage.PRODUCTION, now(), version=version, revoked=revoked
+    )
+    return statements.statement_file(key, predicate).content
+
+
+def explained(project: Path) -> dict[str, Any]:
+    (found,) = [
+        stack
+        for stack in json.loads(connector(project, "explain", "lakeside-production", "--output", "json").output)[
+            "stacks"
+        ]
+        if stack["stack"] == "local-prod"
+    ]
+    return found
+
+
+def test_a_revocation_that_is_published_and_not_merged_is_told(project: Path, channel: dict[str, bytes]) -> None:
+    channel["production"] = a_list(2, "lakeside-production")
+    found = explained(approved(project))
+    assert (found["channel"]["version"], found["channel"]["newer"], found["channel"]["unread"]) == (2, True, None)
+    assert [r["code"] for r in found["decision"]["reasons"]] == ["revoked"]
+    assert "revoked (production, list 2)" in " / ".join(e["what"] for e in found["history"])
+    told = connector(project, "explain", "lakeside-production").output
+    assert "list of revocations in the channel: 2, in force until" in told
+    assert "which is not merged here" in told
+
+
+def test_an_older_list_in_the_channel_decides_nothing(project: Path, channel: dict[str, bytes]) -> None:
+    channel["production"] = a_list(1, "lakeside-production")
+    found = explained(approved(project))
+    assert (found["channel"]["version"], found["channel"]["newer"]) == (1, False)
+    assert found["decision"]["decision"] == "approved"
+
+
+def test_a_channel_without_a_list_says_so(project: Path, channel: dict[str, bytes]) -> None:
+    assert channel == {}
+    assert "list of revocations in the channel: none" in connector(approved(project), "explain", CONNECTION).output
+
+
+def test_a_list_that_nobody_signed_is_told_and_decides_nothing(project: Path, channel: dict[str, bytes]) -> None:
+    channel["production"] = a_list(2, CONNECTION).replace(b'"sig":"', b'"sig":"AA')
+    found = explained(approved(project))
+    assert "is no list that counts" in found["channel"]["unread"]
+    assert found["decision"]["decision"] == "approved"
+
+
+def test_a_channel_that_is_out_of_reach_is_told(project: Path) -> None:
+    told = connector(approved(project), "explain", CONNECTION).output
+    assert "could not be read (the emulated cloud has no storage account of americas, production)" in told
+    assert "told from the files alone" in told
 
 
 def test_a_connection_that_no_stack_has_is_refused(project: Path) -> None:

@@ -3,6 +3,7 @@
 judging.py     a stack of a project, decided
 check.py       `check --promotion`: every decision
 explain.py     `explain`: one connection, with its history
+channel.py     the list of revocations that is published, merged or not
 records.py     `records`: what is copied into the EHR
 copying.py     connections from one stack's file to another's, comments kept
 promote.py     `promote`: connections, statements and what is promoted, on a branch

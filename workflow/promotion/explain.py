@@ -1,17 +1,19 @@
 """`connector explain CONNECTION`: who approved what and when, on which evidence, and why it is served or not.
 
-Owns how one connection is told, from every stack that has it.
+Owns how one connection is told, from every stack that has it: by the files, and by the lists of revocations that
+are published but not merged, where they can be read.
 """
 
+import asyncio
 import json
 from typing import Any
 
 from rich.console import Console
 
 from schemas.promotion.digest import connection_digest
-from schemas.promotion.envelope import StatementFile
 from schemas.promotion.telling import reasons_of, word
 from workflow.project import Project
+from workflow.promotion.channel import Channel, by_channel
 from workflow.promotion.check import decision_values
 from workflow.promotion.history import Entry, history_of
 from workflow.promotion.judging import Place, places_of
@@ -19,21 +21,21 @@ from workflow.promotion.judging import Place, places_of
 SHORT = 12
 
 
-def explain(
-    project: Project,
-    connection: str,
-    *,
-    as_json: bool,
-    console: Console,
-    published: tuple[StatementFile, ...] = (),
-) -> None:
-    """Raises `UnknownConnection`. `published` are statements that the repository has and this project has not yet."""
-    places = places_of(project, connection)
+Seen = tuple[Place, Channel | None]
+
+
+def explain(project: Project, connection: str, *, as_json: bool, console: Console) -> None:
+    """Raises `UnknownConnection`."""
+    places = asyncio.run(_seen(project, connection))
     if as_json:
-        console.print_json(json.dumps({"connection": connection, "stacks": [_values(p, published) for p in places]}))
+        console.print_json(json.dumps({"connection": connection, "stacks": [_values(*seen) for seen in places]}))
         return
-    for line in lines(places, published):
+    for line in lines(places):
         console.print(line, soft_wrap=True, markup=False, highlight=False)
+
+
+async def _seen(project: Project, connection: str) -> list[Seen]:
+    return [await by_channel(project, place) for place in places_of(project, connection)]
 
 
 def digest_of(place: Place) -> str:
@@ -42,19 +44,20 @@ def digest_of(place: Place) -> str:
     return connection_digest(place.organization, place.connection, host)
 
 
-def _values(place: Place, published: tuple[StatementFile, ...]) -> dict[str, Any]:
+def _values(place: Place, channel: Channel | None) -> dict[str, Any]:
     return {
         "stack": place.judged.name,
         "stage": str(place.judged.stack.stage),
         "sha256": digest_of(place),
         "decision": decision_values(place.decision, place.judged.stack.stage) if place.decision else None,
-        "history": [entry.values() for entry in history_of(place, published)],
+        "channel": channel.values() if channel else None,
+        "history": [entry.values() for entry in history_of(place)],
     }
 
 
-def lines(places: list[Place], published: tuple[StatementFile, ...] = ()) -> list[str]:
+def lines(places: list[Seen]) -> list[str]:
     """The whole story as lines of text."""
-    last = places[-1]
+    first, last = places[0][0], places[-1][0]
     connection, organization = last.connection, last.organization
     approver = connection.approver
     told = [
@@ -62,14 +65,19 @@ def lines(places: list[Place], published: tuple[StatementFile, ...] = ()) -> lis
         f"  FHIR base URL  {connection.fhir_base_url}",
         f"  approver       {approver.object_id} of {approver.tenant_id}",
     ]
-    for place in places:
+    portal = first.judged.stack.geographies[first.organization.geography].portal_host
+    if portal is not None:
+        told.append(f"  portal         https://{portal}/connections/{connection.id}")
+    for place, channel in places:
         sha256 = digest_of(place)
         name = f"stack {place.judged.name} ({place.judged.stack.stage})"
         told.append(f"{name}: {word(place.decision) if place.decision else 'proposed'}, digest {sha256}")
         for reason in reasons_of(place.decision) if place.decision else ():
             told += [f"  - {reason}", f"    {reason.advice}"]
+        if channel is not None:
+            told.append(channel.line())
     told.append("history:")
-    entries = history_of(last, published)
+    entries = history_of(last)
     told += [line for entry in entries for line in _told(entry, digest_of(last))] or ["  nothing was signed about it"]
     return told
 

@@ -38,16 +38,15 @@ class Entry:
         }
 
 
-def history_of(place: Place, more: tuple[StatementFile, ...] = ()) -> list[Entry]:
+def history_of(place: Place) -> list[Entry]:
     """Oldest first; what cannot be verified has no time and comes first of all."""
     known = place.judged.known
-    files = dict.fromkeys((*known.statements, *more))
     own = f"{FOLDER}/{place.organization.id}/{place.connection.id}/"
     approval = place.decision.approval if place.decision else None
     test = approval.test_connection.id if approval and approval.test_connection else None
     rehearsed = f"{FOLDER}/{place.organization.id}/{test}/rehearsal-" if test else None
     found: list[Entry] = []
-    for file in files:
+    for file in known.statements:
         ours = file.path.startswith(own) or (rehearsed is not None and file.path.startswith(rehearsed))
         if ours or file.path.startswith(f"{FOLDER}/revocations/"):
             found += _entries(place, file, ours=ours)

@@ -51,6 +51,23 @@ async def newest(
     return held, fresh
 
 
+async def published_list(operator: Operator, geography: GeographyName, now: datetime) -> tuple[bytes, Held] | None:
+    """The list in the channel, as it is and as it is held; None where none was published.
+
+    Raises `NotReachable` where there is no channel, or what is there does not count, and what the storage raises.
+    """
+    storage = operator.storage(geography)
+    if storage is None:
+        raise NotReachable(f"the emulated cloud has no storage account of {geography}, {operator.stack.stage}")
+    blob = await storage.read(CONTAINER, BLOB)
+    if blob is None:
+        return None
+    held = _verified(operator, geography, revocations_file(geography, operator.stack.stage), blob, now)
+    if held is None:
+        raise NotReachable(f"what is in the channel of {geography}, {operator.stack.stage}, is no list that counts")
+    return blob, held
+
+
 def _verified(operator: Operator, geography: GeographyName, path: str, content: bytes, now: datetime) -> Held | None:
     found = verify(StatementFile(path, content), operator.trust)
     if not isinstance(found, Verified):
