@@ -11,8 +11,8 @@ from pathlib import Path
 import pulumi
 
 from components.program import files_of, image_reference
-from schemas.integration_records import records_json, records_of
-from schemas.promotion.decide import Approved, Decisions, decide, stops
+from schemas.integration_records import are_shown, records_json, records_of
+from schemas.promotion.decide import Decisions, decide, stops
 from schemas.promotion.promoted import PromotedInvalid
 from schemas.promotion.reading import SourceInvalid, known_of_project
 from schemas.promotion.telling import cautions, refusal
@@ -30,13 +30,13 @@ def decided(stack: StackConfig, project: Path) -> Decisions:
     try:
         decisions = decide(known_of_project(stack, files_of(project), image, datetime.now(UTC)))
     except (SourceInvalid, PromotedInvalid, AnchorsInvalid, OSError) as problem:
-        raise pulumi.RunError(f"Promotion cannot be decided; nothing was changed.\n{problem}") from None
+        raise pulumi.RunError(f"Promotion cannot be decided; nothing was changed in Azure.\n{problem}") from None
     _warn("promotion", cautions(decisions.values()))
     stopping = stops(decisions, stack.stage)
     if stopping and not pulumi.runtime.is_dry_run():
-        raise pulumi.RunError(f"Production is refused; nothing was changed.\n{refusal(decisions, stopping)}")
+        raise pulumi.RunError(f"Production is refused; nothing was changed in Azure.\n{refusal(decisions, stopping)}")
     if stopping:
-        _warn("an update would be refused", refusal(decisions, stopping))
+        _warn("`pulumi up` would be refused", refusal(decisions, stopping))
     return decisions
 
 
@@ -50,9 +50,7 @@ def records(stack: StackConfig, decisions: Decisions) -> dict[str, dict[str, obj
 
 def _records_in(stack: StackConfig, name: GeographyName, decisions: Decisions) -> dict[str, object]:
     hosts = stack.geographies[name].public_hosts
-    approved = [
-        (o, c) for o in stack.served_in(name) for c in o.connections if isinstance(decisions.get(c.id), Approved)
-    ]
+    approved = [(o, c) for o in stack.served_in(name) for c in o.connections if are_shown(decisions.get(c.id))]
     found: dict[str, object] = {"approved_connections": len(approved)}
     if len(approved) <= MOST_RECORDS:
         found["integration_records"] = [records_json(o, c, records_of(c, hosts)) for o, c in approved]

@@ -1,9 +1,9 @@
 """Integration records: what an EHR analyst copies into the EHR, one for each kind of launch of a connection.
 
 Pure: an organisation, one of its connections and the public hosts of its geography in; records, JSON values and CSV
-out. A record names the public host of the connection's own stage, so a production record names production's. Whether
-they may be shown (only once the connection is approved) is the caller's question. The context tokens are Epic's
-published mnemonics; another EHR maps the same parameters in its own way.
+out. A record names the public host of the connection's own stage, so a production record names production's. When they
+are shown, `are_shown` alone says. The context tokens are Epic's published mnemonics; another EHR maps the same
+parameters in its own way.
 """
 
 import csv
@@ -12,6 +12,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from schemas.promotion.break_glass import WAIVABLE
+from schemas.promotion.decide import Approved, Decision, Refused, Withdrawn
+from schemas.promotion.reasons import Code, Reason
 from schemas.stack_config import EhrConnection, Organization, PublicHosts
 from schemas.vocabulary import EhrKind
 
@@ -20,8 +23,21 @@ CONFERENCE = "%CONFERENCEID%"
 DEPARTMENT = "%PERFDEPID;;; ; ;;NONE;%"
 COLUMNS = (
     "kind", "title", "recordId", "launchUrl", "redirectUrl", "fhirBaseUrl", "clientId", "context", "available",
+    "instruction",
 )  # fmt: skip
 _BEGINS_A_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+_NOT_OF_THE_APPROVAL = frozenset(
+    {
+        Code.REHEARSAL_MISSING,
+        Code.REHEARSAL_ORGANIZATION,
+        Code.REHEARSAL_DIGEST,
+        Code.REHEARSAL_IMAGE,
+        Code.REHEARSAL_EXPIRED,
+        Code.ORGANIZATION_INCOMPLETE,
+    }
+)
 
 
 class LaunchKind(StrEnum):
@@ -34,12 +50,29 @@ class LaunchKind(StrEnum):
     DEVICE_TEST = "device-test"
 
 
+_SWITCH_ON = "Copy it into the EHR and switch it on."
+_LEAVE_OFF = (
+    "Leave it switched off in the EHR, or do not copy it at all: whoever launches it gets an error page. "
+    "Look here again after an update of the connector."
+)
+INSTRUCTIONS: dict[LaunchKind, str] = {
+    LaunchKind.PROVIDER: _SWITCH_ON,
+    LaunchKind.PATIENT: _SWITCH_ON,
+    LaunchKind.GROUP_PROVIDER: f"This release takes no group visits. {_LEAVE_OFF}",
+    LaunchKind.GROUP_PATIENT: f"This release takes no group visits. {_LEAVE_OFF}",
+    LaunchKind.DEVICE_TEST: (
+        "This release takes no device test as a launch of its own; patients try camera and microphone in the waiting "
+        f"room of their visit. {_LEAVE_OFF}"
+    ),
+}
+"""What the EHR analyst does with each record."""
+
+
 @dataclass(frozen=True)
 class IntegrationRecord:
     """`context` are the launch's parameters with their tokens; `record_id` is the EHR's own id of the record, if any.
 
-    `available` is False for launches that this release of the connector does not take yet: their record can be
-    prepared, and must not be switched on.
+    `available` is False for launches that this release of the connector does not take.
     """
 
     kind: LaunchKind
@@ -57,6 +90,10 @@ class IntegrationRecord:
         """As Epic's record takes it: `sessionId=%CSN%&departmentId=...`."""
         return "&".join(f"{name}={token}" for name, token in self.context)
 
+    @property
+    def instruction(self) -> str:
+        return INSTRUCTIONS[self.kind]
+
     def values(self) -> dict[str, object]:
         """As JSON, the names of the CSV's columns."""
         return {
@@ -69,7 +106,29 @@ class IntegrationRecord:
             "clientId": self.client_id,
             "context": self.context_text,
             "available": self.available,
+            "instruction": self.instruction,
         }
+
+
+def are_shown(decision: Decision | None) -> bool:
+    """Whether records are shown and exported: from an approval on that is in force for what is configured now.
+
+    The analyst prepares the EHR while a visit is still to be rehearsed, and other URLs of the organisation to be
+    approved: those hide nothing. Everything else that speaks against the connection does, also where it is served all
+    the same: by an approval that expired since, or because glass was broken.
+    """
+    if not isinstance(decision, Approved | Withdrawn | Refused) or decision.approval is None:
+        return False
+    against = () if isinstance(decision, Approved) else decision.reasons
+    codes = {w.code for w in decision.warnings}
+    waived = WAIVABLE & codes if Code.BREAK_GLASS in codes else frozenset[Code]()
+    overlooked = [w for w in decision.warnings if w.code is Code.APPROVAL_EXPIRED or w.code in waived]
+    return all(_leaves_the_approval(reason) for reason in (*against, *overlooked))
+
+
+def _leaves_the_approval(reason: Reason) -> bool:
+    """Whether it is about the rehearsal, or about other connections: a rehearsal's file may itself be no good."""
+    return reason.code in _NOT_OF_THE_APPROVAL or reason.file.rpartition("/")[2].startswith("rehearsal-")
 
 
 def records_of(connection: EhrConnection, hosts: PublicHosts) -> tuple[IntegrationRecord, ...]:

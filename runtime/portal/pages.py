@@ -18,6 +18,7 @@ from runtime.portal.rendering import portal_page
 from runtime.portal.state import MEANING, State, history_of, state_of, verified_of
 from runtime.portal.subject import subject_of
 from runtime.promotion.standing import why_not_served
+from schemas.integration_records import are_shown
 from schemas.promotion.decide import Approved, Decision
 from schemas.promotion.reasons import Reason
 from schemas.stack_config import EhrConnection, Organization
@@ -40,6 +41,7 @@ class Line:
     reasons: tuple[Reason, ...]
     warnings: tuple[Reason, ...]
     is_mine: bool
+    has_records: bool
 
 
 @for_signed_in
@@ -104,6 +106,7 @@ def line_of(visitor: Visitor, served: Served) -> Line:
         why_not_served(found),
         warnings_of(found),
         visitor.is_approver_of(served.connection),
+        are_shown(found),
     )
 
 

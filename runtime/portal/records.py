@@ -1,4 +1,4 @@
-"""Integration records of a connection: shown, as JSON, as CSV, and as a page to print; only once it is approved.
+"""Integration records of a connection: shown, as JSON, as CSV, and as a page to print; only while it is approved.
 
 What leaves as a file is audited.
 """
@@ -15,9 +15,8 @@ from runtime.configuration import Served
 from runtime.errors import Refusal
 from runtime.portal import refusals, trail
 from runtime.portal.access import Visitor, connection_of, for_signed_in
-from runtime.portal.pages import state_in
 from runtime.portal.rendering import portal_page
-from schemas.integration_records import IntegrationRecord, records_csv, records_json, records_of
+from schemas.integration_records import IntegrationRecord, are_shown, records_csv, records_json, records_of
 
 Records = tuple[IntegrationRecord, ...]
 Shown = Callable[[Visitor, Served, Records], Response]
@@ -41,7 +40,7 @@ def _endpoint(shown: Shown, exported: str | None = None) -> Callable[[Request], 
             return served
         services = visitor.services
         await services.standing.catch_up(services)
-        if not state_in(visitor, served).is_approved:
+        if not are_shown(services.standing.decision(served.connection.id)):
             return refusals.NOT_APPROVED
         if exported:
             async with services.database.transaction() as connection:

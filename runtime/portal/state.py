@@ -32,11 +32,6 @@ class State(StrEnum):
     EXPIRED = "expired"
     REVOKED = "revoked"
 
-    @property
-    def is_approved(self) -> bool:
-        """Whether the approval stands for the configuration as it is now."""
-        return self in (State.APPROVED, State.REHEARSED, State.PROMOTED)
-
 
 MEANING: dict[State, str] = {
     State.DRAFT: "Nobody has decided about this configuration yet.",

@@ -275,7 +275,7 @@ class _Deciding:
             return Approved(*names, (*warnings, *waived))
         codes = {r.code for r in left}
         stays = self._unchanged(decision) and not codes <= _OF_THE_IMAGE and not codes & _OF_THE_REQUEST
-        return (Withdrawn if stays else Refused)(*names, tuple(dict.fromkeys(left)))
+        return (Withdrawn if stays else Refused)(*names, tuple(dict.fromkeys(left)), (*warnings, *waived))
 
 
 def _about(organization: Organization, connection: EhrConnection, sha256: str, filed: Filed[Approval]) -> Reason | None:

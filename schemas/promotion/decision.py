@@ -4,6 +4,7 @@
       Approved     it is served; `warnings` say what will stop it, or what was waived
       Withdrawn    it was served unchanged until now and takes no launches any more; nobody else is stopped
       Refused      it is not served; in production it stops the update
+                   (`warnings` of these two are what would be told if nothing else spoke against it)
 
 How one comes to the other is in `decide.py`.
 """
@@ -38,11 +39,13 @@ class Approved(Decision):
 @dataclass(frozen=True)
 class Withdrawn(Decision):
     reasons: tuple[Reason, ...] = ()
+    warnings: tuple[Reason, ...] = ()
 
 
 @dataclass(frozen=True)
 class Refused(Decision):
     reasons: tuple[Reason, ...] = ()
+    warnings: tuple[Reason, ...] = ()
 
 
 Decisions = dict[str, Decision]

@@ -31,7 +31,8 @@ def reasons_of(decision: Decision) -> tuple[Reason, ...]:
 def refusal(decisions: Mapping[str, Decision], stops: Sequence[Refused]) -> str:
     """Why an update of production stops."""
     head = f"{len(stops)} of {_counted(len(decisions), 'connection')} may not be served in production"
-    return "\n".join([f"{head}:", *told(stops), *advice(stops), _MORE])
+    more = f"`connector explain {stops[0].connection}` says who approves it, where, and what was signed"
+    return "\n".join([f"{head}:", *told(stops), *advice(stops), more])
 
 
 def cautions(decisions: Iterable[Decision]) -> str:
@@ -59,6 +60,3 @@ def advice(decisions: Iterable[Decision]) -> Iterator[str]:
 
 def _counted(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
-
-
-_MORE = "`connector explain CONNECTION` tells the whole history of one"

@@ -42,7 +42,7 @@ def preview(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 NOTHING_APPROVED = """\
-Production is refused; nothing was changed.
+Production is refused; nothing was changed in Azure.
 4 of 4 connections may not be served in production:
 lakeside-production (lakeside): refused
   - expected an approval of lakeside-production, got none [approval-missing]
@@ -54,7 +54,7 @@ southern-cross-production (southern-cross): refused
   - expected an approval of southern-cross-production, got none [approval-missing]
 what to do:
   approval-missing: the approver approves it in the portal of the test stack
-`connector explain CONNECTION` tells the whole history of one"""
+`connector explain lakeside-production` says who approves it, where, and what was signed"""
 
 
 @pytest.mark.usefixtures("preview", "warned")
@@ -69,7 +69,7 @@ def test_an_update_of_production_stops_with_every_reason(project: Path) -> None:
 def test_a_preview_of_production_warns_with_the_same_words(project: Path, warned: list[str]) -> None:
     decided(stack_of("local-prod"), project)
     (warning,) = warned
-    assert warning == "an update would be refused\n" + NOTHING_APPROVED.split("\n", 1)[1]
+    assert warning == "`pulumi up` would be refused\n" + NOTHING_APPROVED.split("\n", 1)[1]
 
 
 @pytest.mark.usefixtures("preview")

@@ -63,13 +63,13 @@ def test_production_is_refused_until_everything_is_approved_and_then_revoked(sta
 
     warned = stack.pulumi("preview", "--non-interactive", exports=exports)
     assert warned.returncode == 0, warned.stdout + warned.stderr
-    assert "an update would be refused" in warned.stdout
+    assert "`pulumi up` would be refused" in warned.stdout
     assert "expected an approval of rheinland-production, got none [approval-missing]" in warned.stdout
 
     unchecked = ("--skip-preview", "--skip-config-validation")
     refused = stack.pulumi("up", "--yes", *unchecked, "--non-interactive", exports=exports)
     assert refused.returncode != 0
-    assert "Production is refused; nothing was changed." in refused.stdout
+    assert "Production is refused; nothing was changed in Azure." in refused.stdout
     assert "exit code" not in refused.stdout
     assert "rheinland-production (rheinland): refused" in refused.stdout
     assert "the approver approves it in the portal of the test stack" in refused.stdout
@@ -102,6 +102,9 @@ def test_production_is_refused_until_everything_is_approved_and_then_revoked(sta
     assert json.loads(revoked.stdout)["branch"] == "connector/revocations-production-emea-2"
     (list_,) = json.loads(revoked.stdout)["lists"]
     assert (list_["published"], list_["list"]["version"]) == (True, 2)
+    explained = json.loads(stack.connector("explain", "rheinland-production", "--output", "json").stdout)["stacks"][-1]
+    assert (explained["channel"]["version"], explained["channel"]["newer"]) == (2, True), "published, and not merged"
+    assert [r["code"] for r in explained["decision"]["reasons"]] == ["revoked"]
     renewed = json.loads(stack.connector("revoke", "--renew", "--stack", "local-prod", "--output", "json").stdout)[
         "lists"
     ][0]

@@ -73,8 +73,11 @@ def test_an_ehr_other_than_epic_gets_no_mnemonics_of_epic() -> None:
 
 
 def test_launches_that_are_not_taken_yet_say_so() -> None:
-    available = {r.kind for r in records_of(connection(), HOSTS) if r.available}
+    records = records_of(connection(), HOSTS)
+    available = {r.kind for r in records if r.available}
     assert available == {LaunchKind.PROVIDER, LaunchKind.PATIENT}
+    assert {r.kind for r in records if r.instruction == "Copy it into the EHR and switch it on."} == available
+    assert {r.kind for r in records if "Leave it switched off" in r.instruction} == set(LaunchKind) - available
 
 
 def test_the_json_and_the_csv_say_the_same() -> None:

@@ -4,7 +4,7 @@ Owns finding which stacks have a connection, and turning what cannot be read int
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from schemas.promotion.decide import Decision, Decisions, Known, Refused, decide, stops
@@ -79,3 +79,18 @@ def places_of(project: Project, connection_id: str, now: datetime | None = None)
     if not found:
         raise UnknownConnection(connection_id, [name for name, _ in valid])
     return sorted(found, key=lambda p: p.decision is not None)
+
+
+def as_proposed(project: Project, connection_id: str, now: datetime | None = None) -> tuple[Place, Decision]:
+    """A connection as the approver sees it, with the decision by all that is known: a production connection as the test
+    stack proposes it, by production's own lists where there is a production stack. Raises `UnknownConnection`.
+    """
+    places = places_of(project, connection_id, now)
+    place, known = places[0], places[-1].judged.known
+    organization = place.organization
+    own = tuple(c for c in organization.connections if c.stage is place.connection.stage)
+    alone = organization.model_copy(update={"connections": own})
+    hosts = {**place.judged.known.hosts, **known.hosts}
+    proposals = place.judged.stack.organizations if known.proposals is None else known.proposals
+    known = replace(known, organizations=(alone,), hosts=hosts, proposals=proposals)
+    return place, decide(known)[connection_id]

@@ -1,6 +1,6 @@
 """`connector records CONNECTION`: what is copied into the EHR, of an approved connection alone.
 
-Owns how it is printed. What the records say is `schemas/integration_records.py`.
+Owns how it is printed. What the records say, and when they are shown, is `schemas/integration_records.py`.
 """
 
 import json
@@ -8,13 +8,12 @@ import json
 from rich.console import Console
 from rich.table import Table
 
-from schemas.integration_records import IntegrationRecord, records_csv, records_json, records_of
-from schemas.promotion.decide import Approved
+from schemas.integration_records import IntegrationRecord, are_shown, records_csv, records_json, records_of
 from schemas.promotion.telling import reasons_of
 from workflow.errors import WorkflowError
 from workflow.output import Records
 from workflow.project import Project
-from workflow.promotion.judging import places_of
+from workflow.promotion.judging import as_proposed
 
 
 class NotApproved(WorkflowError):
@@ -25,9 +24,9 @@ class NotApproved(WorkflowError):
 
 def records(project: Project, connection: str, kind: Records, console: Console) -> None:
     """Raises `UnknownConnection`, `NotApproved`."""
-    place = places_of(project, connection)[-1]
-    if not isinstance(place.decision, Approved):
-        raise NotApproved(connection, [*map(str, reasons_of(place.decision))] if place.decision else [])
+    place, decision = as_proposed(project, connection)
+    if not are_shown(decision):
+        raise NotApproved(connection, [*map(str, reasons_of(decision))])
     hosts = place.judged.stack.geographies[place.organization.geography].public_hosts
     found = records_of(place.connection, hosts)
     match kind:
@@ -43,8 +42,13 @@ def _table(connection: str, found: tuple[IntegrationRecord, ...]) -> Table:
     table = Table("record", "what", title=f"integration records of {connection}", title_justify="left")
     table.add_column("value", overflow="fold")
     for record in found:
-        ready = record.title if record.available else f"{record.title} (not yet taken)"
-        rows = {"launch URL": record.launch_url, "redirect URL": record.redirect_url, "client id": record.client_id}
+        ready = record.title if record.available else f"{record.title} (not to be switched on)"
+        rows = {
+            "what to do": record.instruction,
+            "launch URL": record.launch_url,
+            "redirect URL": record.redirect_url,
+            "client id": record.client_id,
+        }
         rows |= {"context": record.context_text, "record id": record.record_id or "as the EHR gives it"}
         for n, (what, value) in enumerate(rows.items()):
             table.add_row("" if n else ready, what, value)
