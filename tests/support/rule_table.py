@@ -70,4 +70,4 @@ def is_whole(config: pytest.Config) -> bool:
 
 def _names(ids: Iterable[str]) -> list[str]:
     """Files, each with its tests' functions."""
-    return sorted({i.rpartition("/")[2].partition("[")[0].replace(".py::", ": ") for i in ids})
+    return sorted({i.partition("[")[0].rpartition("/")[2].replace(".py::", ": ") for i in ids})
