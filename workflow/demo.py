@@ -31,7 +31,7 @@ from workflow.errors import NotReady, WorkflowError
 from workflow.local import Local, launch_urls
 from workflow.people import Patient, Provider
 from workflow.project import Project
-from workflow.story import Step, Story, refusal_of
+from workflow.story import Refusals, Step, Story, refusal_of
 from workflow.visit import Plan, Record, drive, judge
 from workflow.workspace import Workspace
 
@@ -66,11 +66,11 @@ def demo(
     return document(test.config, records, resources, steps, seconds)
 
 
-def _up_beside_a_refusal(test: Local, production: Local) -> set[str]:
-    """Bring test up; meanwhile ask for production, of which nothing is approved. The codes of its refusal."""
+def _up_beside_a_refusal(test: Local, production: Local) -> Refusals:
+    """Bring test up; meanwhile ask for production, of which nothing is approved. Why it is refused."""
     for local in (production, test):
         local.prepare()  # one after the other: whoever recovers beside an engine at work forgets nothing
-    refused: list[set[str]] = []
+    refused: list[Refusals] = []
     _both(test.up, lambda: refused.append(refusal_of(production)))
     return refused[0]
 
@@ -120,7 +120,7 @@ class Telling:
     seed: int
     say: Say
 
-    async def told(self, workspace: Workspace, refused: set[str]) -> tuple[list[Record], list[Step]]:
+    async def told(self, workspace: Workspace, refused: Refusals) -> tuple[list[Record], list[Step]]:
         """The records of all visits, and what each step showed; `refused` is why production was, when it was asked."""
         world, certificates = load_world(), tls.client_context(self.project.state)
         story = Story(workspace, self.test, self.production, world, certificates, self.say)

@@ -9,7 +9,7 @@ import asyncio
 import re
 import ssl
 import time
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,6 +17,7 @@ from typing import Any
 from emulators.world import Ehr, World
 from schemas.promotion.digest import connection_digest
 from schemas.promotion.reasons import Code
+from schemas.promotion.telling import reasons_of
 from schemas.stack_config import EhrConnection, Organization, StackConfig
 from schemas.vocabulary import Stage
 from workflow.browser import PageUnexpected
@@ -24,6 +25,7 @@ from workflow.errors import EngineFailed, WorkflowError
 from workflow.local import Local
 from workflow.people import Provider
 from workflow.portal_people import Administrator, Approver
+from workflow.promotion.judging import judged
 from workflow.promotion.promote import promote
 from workflow.promotion.remote import published, repository_of
 from workflow.promotion.revoke import revoke
@@ -37,27 +39,48 @@ EDIT = {"integrationRecordIds.provider": "5199"}
 REHEARSED_SECONDS = 60.0
 REVOKED_SECONDS = 90.0
 _CODE = re.compile(r"\[([a-z-]+)\]")
+_REFUSED = re.compile(r"(\S+) \(\S+\): refused")
+
+Refusals = dict[str, list[str]]
+"""The codes by which connections are refused, by their ids."""
 
 
 class StoryFailed(WorkflowError):
     """A step did not show what it must."""
 
 
+@dataclass(frozen=True)
+class About:
+    """One of several connections that a step is about."""
+
+    connection: str
+    sha256: str
+    reasons: list[str]
+
+    def values(self) -> dict[str, Any]:
+        return {"connection": self.connection, "sha256": self.sha256, "reasons": self.reasons}
+
+
 @dataclass
 class Step:
-    """One step as it was seen: of what, with which digest, and the reasons that were given."""
+    """One step as it was seen: of what, with which digest, and the reasons that were given.
+
+    One that is about several connections has these of each, and all reasons together.
+    """
 
     step: str
     organization: str | None = None
     connection: str | None = None
     sha256: str | None = None
     reasons: list[str] = field(default_factory=list[str])
+    connections: list[About] = field(default_factory=list[About])
     detail: dict[str, Any] = field(default_factory=dict[str, Any])
 
     def values(self) -> dict[str, Any]:
         values = {"step": self.step, "organization": self.organization, "connection": self.connection}
         known = {k: v for k, v in {**values, "sha256": self.sha256}.items() if v is not None}
-        return {**known, "reasons": self.reasons, **self.detail}
+        each = {"connections": [about.values() for about in self.connections]} if self.connections else {}
+        return {**known, "reasons": self.reasons, **each, **self.detail}
 
 
 @dataclass
@@ -78,7 +101,7 @@ class Story:
 
     # --- test -------------------------------------------------------------------------------------------------------
 
-    async def nothing_approved(self, organization: Organization, production: set[str]) -> None:
+    async def nothing_approved(self, organization: Organization, production: Refusals) -> None:
         """A launch, and an update of production (for these reasons), both refused."""
         connection = self._connection(organization, Stage.TEST)
         async with self._provider(organization, Stage.TEST, 0) as provider:
@@ -87,11 +110,20 @@ class Story:
         self._tell(
             Step("launch-refused", organization.id, connection.id, self._digest(organization, connection), [code])
         )
-        self._refused(production, {Code.APPROVAL_MISSING})
+        self.refused(production, {Code.APPROVAL_MISSING})
 
-    def _refused(self, said: set[str], expected: set[Code], organization: str | None = None) -> None:
-        self._expect(expected <= said, f"production refuses for {sorted(expected)}, got {sorted(said)}")
-        self._tell(Step("production-refused", organization, reasons=sorted(said)))
+    def refused(self, said: Refusals, expected: set[Code], organization: str | None = None) -> None:
+        """An update of production stopped, for at least these reasons."""
+        codes = {code for reasons in said.values() for code in reasons}
+        self._expect(expected <= codes, f"production refuses for {sorted(expected)}, got {sorted(codes)}")
+        about = [About(connection, sha256, said[connection]) for connection, sha256 in self._in_production(said)]
+        self._tell(Step("production-refused", organization, reasons=sorted(codes), connections=about))
+
+    def _in_production(self, wanted: Iterable[str]) -> list[tuple[str, str]]:
+        """Connections with their digests, as production's files have them now."""
+        stack = self.workspace.project.valid(self.production.stack)
+        pairs = [(o, c) for o in stack.organizations for c in o.connections if c.id in set(wanted)]
+        return [(c.id, self._digest(o, c)) for o, c in pairs]
 
     async def edit(self, organization: Organization) -> None:
         """The administrator changes the proposed production connection; it is merged and deployed in test."""
@@ -165,13 +197,20 @@ class Story:
             )
         self.production.reload()
         await asyncio.to_thread(self.production.up)
-        self._tell(Step("production-up"))
+        self.production_up()
+
+    def production_up(self) -> None:
+        """What production serves now, and what it is warned of."""
+        decisions = judged(self.workspace.project, self.production.stack).decisions
+        about = [About(d.connection, d.sha256, [str(r.code) for r in reasons_of(d)]) for d in decisions.values()]
+        codes = {code for one in about for code in one.reasons}
+        self._tell(Step("production-up", reasons=sorted(codes), connections=about))
 
     async def during_the_visit(self, organization: Organization, other: Organization) -> None:
         """While a production visit goes on: another's edit is refused; a revocation stops new launches."""
         await asyncio.to_thread(self._edit_by_hand, other)
         said = await asyncio.to_thread(refusal_of, self.production)
-        self._refused(said, {Code.CONFIGURATION_CHANGED}, other.id)
+        self.refused(said, {Code.CONFIGURATION_CHANGED}, other.id)
         await asyncio.to_thread(self.workspace.update)
         connection = self._connection(organization, Stage.PRODUCTION, self.production.config)
         revoked = await revoke(
@@ -243,6 +282,7 @@ class Story:
     def _tell(self, step: Step) -> None:
         self.steps.append(step)
         about = [f"digest {step.sha256[:12]}"] if step.sha256 else []
+        about += [f"{one.connection} {one.sha256[:12]}" for one in step.connections]
         about += [", ".join(step.reasons)] if step.reasons else []
         what = f"{step.step}{': ' if about else ''}{'; '.join(about)}"
         self.say(step.organization or "all", step.connection or "", "promotion", what)
@@ -252,14 +292,25 @@ class Story:
             raise StoryFailed(f"expected that {what}")
 
 
-def refusal_of(production: Local) -> set[str]:
-    """The codes with which `pulumi up` of production stops, before it changes anything. Raises `StoryFailed`."""
+def refusal_of(production: Local) -> Refusals:
+    """Why `pulumi up` of production stops, before it changes anything. Raises `StoryFailed`."""
     try:
         production.engine.up()
     except EngineFailed as stopped:
-        refusals = stopped.advice.partition("Production is refused")[2]
-        return {code for code in _CODE.findall(refusals) if code in set(Code)}
+        return refusals_in(stopped.advice)
     raise StoryFailed("an update of production went through that must not")
+
+
+def refusals_in(said: str) -> Refusals:
+    """From what `pulumi` says: a line for each connection, then one for each of its reasons."""
+    found: Refusals = {}
+    reasons: list[str] = []
+    for line in said.partition("Production is refused")[2].splitlines():
+        if refused := _REFUSED.fullmatch(line.strip()):
+            reasons = found.setdefault(refused[1], [])
+        elif line.strip().startswith("- "):
+            reasons += [code for code in _CODE.findall(line) if code in set(Code) and code not in reasons]
+    return found
 
 
 async def refused_launch(provider: Provider, csn: str) -> str:

@@ -45,7 +45,8 @@ class Timeline:
         steps = Table("step", "connection", "digest", "reasons", title="approval and promotion", title_justify="left")
         for s in document["promotion"]:
             about = s.get("connection") or s.get("organization") or "all"
-            steps.add_row(s["step"], about, s.get("sha256", "")[:12], ", ".join(s["reasons"]))
+            digests = [s["sha256"]] if "sha256" in s else [one["sha256"] for one in s.get("connections", ())]
+            steps.add_row(s["step"], about, " ".join(d[:12] for d in digests), ", ".join(s["reasons"]))
         self.console.print(steps)
         table = Table("organisation", "geography", "location", "visits", "launches", "write-backs")
         for o in document["organizations"]:

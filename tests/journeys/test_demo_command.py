@@ -62,6 +62,17 @@ def story(steps: list[dict[str, Any]]) -> None:
     assert before["reasons"] == ["approval-missing"]
     assert "configuration-changed" in after["reasons"]
     assert after["organization"] == "prairie"
+    organizations = ("lakeside", "prairie", "rheinland", "southern-cross")
+    assert {c["connection"]: c["reasons"] for c in before["connections"]} == {
+        f"{name}-production": ["approval-missing"] for name in organizations
+    }
+    (edited_by_hand,) = after["connections"]
+    assert edited_by_hand["connection"] == "prairie-production"
+    (up,) = by_name["production-up"]
+    served = {c["connection"]: c["sha256"] for c in up["connections"]}
+    assert served == {s["connection"]: s["sha256"] for s in by_name["promoted"]}
+    assert edited_by_hand["sha256"] != served["prairie-production"]
+    assert all("sha256" in s or all(len(c["sha256"]) == 64 for c in s["connections"]) for s in steps)
     assert by_name["revoked"][0]["reasons"] == ["revoked"]
     (promoted,) = [s for s in by_name["promoted"] if s["connection"] == "lakeside-production"]
     assert {s["sha256"] for s in steps[-3:]} == {promoted["sha256"]}
