@@ -19,6 +19,7 @@ from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from emulators import tls
+from emulators.credentials import CredentialLog
 from emulators.state import MARKER_VARIABLE, STATE_VARIABLE, JsonLines, now_text, state_folder
 
 __all__ = [
@@ -137,11 +138,13 @@ def serve(
 ) -> None:
     """Serve `app` over TLS on 127.0.0.1 at the port of the first origin, until SIGTERM. Exits 98 if the port is taken.
 
-    The raw log, when given, is outside the application and inside the Host check.
+    The raw log, when given, is outside the application and inside the Host check; beside it stands which credentials
+    came and went.
     """
     log = log or configure_logs(name)
     if raw_log is not None:
-        app = RawRequestLog(app, raw_log, logged_headers)
+        credentials = JsonLines(raw_log.path.with_name("credentials.jsonl"))
+        app = CredentialLog(RawRequestLog(app, raw_log, logged_headers), credentials)
     port = urlsplit(origins[0]).port or 443
     certificate, key = tls.server_pair(state)
     config = uvicorn.Config(

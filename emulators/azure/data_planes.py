@@ -28,7 +28,9 @@ from emulators.azure.roles import ROLES, SECRETS_OFFICER, role_id
 from emulators.azure.store import Contents, Store
 from emulators.azure.tokens import DEPLOYER, Issuer, Principal, Token
 from emulators.azure.vault_data import VaultData
+from emulators.credentials import CredentialLog
 from emulators.hosting import HostCheck
+from emulators.state import JsonLines
 
 OnToken = Callable[[str, str, int], Awaitable[None]]
 """(object id, token, expiry) of each token for the database."""
@@ -46,6 +48,7 @@ class DataPlanes:
     ) -> None:
         """`groups` are the tenant's, with their members."""
         self.state, self.store, self._groups = state, Store(state), groups or {}
+        self._credentials = JsonLines(state / "azure" / "credentials.jsonl")
         self._socket = listening(0)
         port = self._socket.getsockname()[1]
         self.issuer = Issuer(state, tenant_id, f"https://127.0.0.1:{port}/{tenant_id}/v2.0")
@@ -61,7 +64,7 @@ class DataPlanes:
 
     async def start(self) -> None:
         url = self.identities.url
-        self._servers["identity"] = await Server.serving(HostCheck(self.identities.app, [url]), self._socket, None)
+        self._servers["identity"] = await self._serving(self.identities.app, url, self._socket, None)
 
     async def open_vault(self, arm: Mapping[str, Any]) -> None:
         """Listen at the vault's URI. Raises AzureError where its port is taken."""
@@ -88,7 +91,10 @@ class DataPlanes:
             message = f"port {port} of 127.0.0.1, which '{arm['name']}' was given, is in use by another program"
             raise AzureError(409, "PortInUse", f"{message}: stop that program") from None
         context = tls.server_context(self.state)
-        self._servers[key] = await Server.serving(HostCheck(app, [url]), bound, context)
+        self._servers[key] = await self._serving(app, url, bound, context)
+
+    async def _serving(self, app: ASGIApp, url: str, bound: socket.socket, context: ssl.SSLContext | None) -> "Server":
+        return await Server.serving(HostCheck(CredentialLog(app, self._credentials), [url]), bound, context)
 
     async def close_except(self, present: Container[str]) -> None:
         for key in [key for key in self._servers if key != "identity" and key not in present]:

@@ -92,10 +92,16 @@ def forms(text: str) -> dict[str, bytes]:
         "utf-16": text.encode("utf-16-le"),
         "backwards": raw[::-1],
     }
-    for offset in range(3):
-        for name, encode in (("base64", base64.b64encode), ("base64url", base64.urlsafe_b64encode)):
-            found[f"{name}, {offset}"] = _middle(encode, raw, offset)
-    return found
+    return found | base64_forms(raw)
+
+
+def base64_forms(raw: bytes) -> dict[str, bytes]:
+    """Both alphabets, at each place in the groups of three."""
+    return {
+        f"{name}, {offset}": _middle(encode, raw, offset)
+        for offset in range(3)
+        for name, encode in (("base64", base64.b64encode), ("base64url", base64.urlsafe_b64encode))
+    }
 
 
 def _middle(encode: Any, raw: bytes, offset: int) -> bytes:
