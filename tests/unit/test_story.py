@@ -49,7 +49,13 @@ def story(tmp_path: Path) -> Story:
     workspace.update()
     test, production = (Local(workspace.project, name, lambda _: None) for name in ("local", "local-prod"))
     certificates = ssl.create_default_context()
-    return Story(workspace, test, production, load_world(ROOT / "emulators/world.yaml"), certificates, lambda *_: None)
+    world = load_world(ROOT / "emulators/world.yaml")
+
+    def say(organization: str, connection: str, who: str, what: str) -> None:
+        assert who == "promotion"
+        assert "production" in what
+
+    return Story(workspace, test, production, world, certificates, say)
 
 
 def test_what_production_serves_is_told_with_every_digest(story: Story) -> None:
