@@ -2,7 +2,8 @@
 
 Owns the list as data; a test compares it with the tables that exist. Nobody but init may change audit rows or any
 schema, and only an auditor reads audit rows. The worker sees of pending launches, tickets and sessions only when they
-expire; the portal sees nothing of visits.
+expire; the portal sees nothing of visits. Who was connected, that a call ended and what the EHR took are the worker's
+word alone: a rehearsal rests on them.
 """
 
 from dataclasses import dataclass, field
@@ -15,7 +16,16 @@ from schemas.handover import AUDITOR_DATABASE_ROLE
 READ_WRITE = "SELECT, INSERT, UPDATE, DELETE"
 EXPIRING = "SELECT (expires_at), DELETE"
 ADVANCING = "SELECT, INSERT, UPDATE"
-"""What only goes up: the highest serials seen, and the list of revocations."""
+"""What only goes up, as a trigger sees to: the highest serials seen, and the list of revocations."""
+
+BEGINNING = (
+    "INSERT (visit_key, organization_id, connection_id, kind, state, sealed, purge_after, served_sha256, served_image)"
+)
+MOVING_ON = (
+    "UPDATE (state, failure_code, sealed, organizer_begun_at, ended_at, preparing_until, patient_waiting_since,"
+    " patient_seen_at, patient_ticket_hash, purge_after)"
+)
+"""Of a visit, what the application writes: never with what it was begun, once it is there, nor the call's end."""
 
 RECORDING = "INSERT (action, organization_id, connection_id, actor, visit_key, detail)"
 """An audit row's content: its time, id and place in the chain are the database's own."""
@@ -38,15 +48,15 @@ GRANTS: dict[str, RoleGrants] = {
             "ehr_user_link": "SELECT, INSERT, DELETE",
             "ticket": READ_WRITE,
             "session": "SELECT, INSERT, DELETE",
-            "visit": "SELECT, INSERT, UPDATE",
-            "participant": "SELECT, INSERT, UPDATE",
+            "visit": f"SELECT, {BEGINNING}, {MOVING_ON}",
+            "participant": "SELECT, UPDATE (party)",
             "subscription": "SELECT, INSERT, UPDATE",
-            "notification": "SELECT, INSERT, UPDATE",
-            "write_back": "SELECT, INSERT (id, visit_key, sequence, sealed, state)",
+            "notification": "SELECT, INSERT (subscription_id, event_hash, sealed)",
+            "write_back": "SELECT",
             "audit": RECORDING,
             "statement": "SELECT",
-            "highest_serial": ADVANCING,
-            "revocation_list": ADVANCING,
+            "highest_serial": "SELECT",
+            "revocation_list": "SELECT",
             "procrastinate_jobs": "SELECT, INSERT, UPDATE",
             "procrastinate_events": "SELECT, INSERT",
             "procrastinate_periodic_defers": "SELECT, INSERT, UPDATE",
@@ -88,7 +98,7 @@ GRANTS: dict[str, RoleGrants] = {
             "portal_flow": READ_WRITE,
             "statement": "SELECT, INSERT, UPDATE (published_at)",
             "highest_serial": ADVANCING,
-            "revocation_list": ADVANCING,
+            "revocation_list": "SELECT",
             "audit": RECORDING,
         }
     ),

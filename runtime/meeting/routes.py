@@ -1,23 +1,21 @@
 """Where Graph calls us: notifications and lifecycle notifications, by unguessable path.
 
-Owns the answers: 200 with the validation token as plain text, 202 once kept, 404 for a path that no subscription has,
-413 and 400 for what cannot be read, 403 for what is refused, 503 where it could not be judged or kept (Graph sends
-again).
+Owns the answers: 200 with the validation token as plain text, 202 once kept (the worker processes it), 404 for a path
+that no subscription has, 413 and 400 for what cannot be read, 403 for what is refused, 503 where it could not be judged
+or kept (Graph sends again).
 """
 
 from html import escape
 
-from starlette.background import BackgroundTask
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from runtime.bootstrap import Services, services_of
+from runtime.bootstrap import services_of
 from runtime.logs import log
 from runtime.meeting.signing_keys import SigningKeysUnavailable
 from runtime.meeting.subscriptions import SubscriptionRow
 from runtime.meeting.webhook import NotificationRefused, accept_lifecycle, accept_notifications, known, parse
-from runtime.visit.process import process_notification
 
 MAXIMUM_BYTES = 1024 * 1024
 MAXIMUM_TOKEN_CHARACTERS = 4096
@@ -41,12 +39,12 @@ async def notifications(request: Request) -> Response:
     if body is None:
         return _answer(413)
     try:
-        kept = await accept_notifications(services, subscription, parse(body))
+        await accept_notifications(services, subscription, parse(body))
     except NotificationRefused as refused:
         return _refused(subscription, refused)
     except SigningKeysUnavailable:
         return _answer(503)
-    return Response(status_code=202, background=BackgroundTask(_process, services, kept))
+    return _answer(202)
 
 
 async def lifecycle(request: Request) -> Response:
@@ -82,15 +80,6 @@ def _early_answer(request: Request, subscription: SubscriptionRow | None) -> Res
     if len(token) > MAXIMUM_TOKEN_CHARACTERS:
         return _answer(400)
     return PlainTextResponse(escape(token, quote=False))
-
-
-async def _process(services: Services, kept: list[int]) -> None:
-    """At once, because somebody watches; where it fails, the job does it."""
-    for notification_id in kept:
-        try:
-            await process_notification(services, notification_id)
-        except Exception as e:  # noqa: BLE001 - whatever it was, the durable job meets it again
-            log.warning("notification-left-to-the-worker", error=type(e).__name__)
 
 
 def _refused(subscription: SubscriptionRow, refused: NotificationRefused) -> Response:

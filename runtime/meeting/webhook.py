@@ -59,8 +59,8 @@ def parse(body: bytes) -> Incoming:
     return Incoming(tuple(cast("list[dict[str, Any]]", items)), tuple(cast("list[str]", tokens)))
 
 
-async def accept_notifications(services: Services, subscription: SubscriptionRow, incoming: Incoming) -> list[int]:
-    """Keep what Graph tells; the ids of rows to process. One wrong item refuses all.
+async def accept_notifications(services: Services, subscription: SubscriptionRow, incoming: Incoming) -> None:
+    """Keep what Graph tells, and queue it for the worker. One wrong item refuses all.
 
     Raises `NotificationRefused`, `SigningKeysUnavailable`.
     """
@@ -71,7 +71,6 @@ async def accept_notifications(services: Services, subscription: SubscriptionRow
         raise NotificationRefused("no-validation-tokens")
     await _check_tokens(services, incoming, tenant)
     events = [_open(services, item) for item in incoming.items]
-    kept: list[int] = []
     async with services.database.transaction() as connection:
         for plain, event_id in events:
             event_hash = hashlib.sha256(subscription.id.bytes + event_id.encode()).digest()
@@ -82,9 +81,7 @@ async def accept_notifications(services: Services, subscription: SubscriptionRow
             )
             row = await cursor.fetchone()
             if row is not None:
-                kept.append(row[0])
                 await defer(connection, Job.PROCESS_NOTIFICATION, notification=row[0])
-    return kept
 
 
 async def accept_lifecycle(services: Services, subscription: SubscriptionRow, incoming: Incoming) -> None:

@@ -1,9 +1,9 @@
 """A visit that was whole becomes a Rehearsal: that this configuration and this image carried one from end to end.
 
 Only in the test stage. Whole means: a provider and a patient were connected, the call ended, and the EHR took every
-connection and disconnection (or has no way to take one). The visit was begun with the configuration and the image that
-are served now. A Rehearsal says nothing of who was there. Owns finding such visits, and one Rehearsal for each
-connection, configuration and image.
+connection and disconnection (or has no way to take one): all of it rows that only the worker's database role can write
+(`grants.py`). The visit was begun with the configuration and the image that are served now. A Rehearsal says nothing of
+who was there. Owns finding such visits, and one Rehearsal for each connection, configuration and image.
 """
 
 from dataclasses import dataclass
@@ -31,9 +31,9 @@ LOCK = 7_402_118_333_002
 """Any number that nothing else locks: of several workers one records."""
 
 _WHOLE = """SELECT DISTINCT v.connection_id, v.served_sha256 AS sha256,
-        EXISTS (SELECT FROM write_back w WHERE w.visit_key = v.visit_key AND w.state = 'delivered') AS delivered
+        NOT EXISTS (SELECT FROM write_back w WHERE w.visit_key = v.visit_key AND w.state <> 'delivered') AS delivered
     FROM visit v
-    WHERE v.state = 'ended' AND v.served_image = %(image)s
+    WHERE v.state = 'ended' AND v.call_ended_at IS NOT NULL AND v.served_image = %(image)s
       AND EXISTS (SELECT FROM participant p WHERE p.visit_key = v.visit_key AND p.party = 'staff' AND p.ever_connected)
       AND EXISTS (
           SELECT FROM participant p WHERE p.visit_key = v.visit_key AND p.party = 'patient' AND p.ever_connected)
@@ -44,7 +44,7 @@ _WHOLE = """SELECT DISTINCT v.connection_id, v.served_sha256 AS sha256,
 
 @dataclass(frozen=True)
 class _Whole:
-    """A connection with a whole visit; `delivered` where its EHR took what happened in it."""
+    """A connection with a whole visit; `delivered` where its EHR took all that happened in it."""
 
     connection_id: str
     sha256: str | None

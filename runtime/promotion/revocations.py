@@ -2,8 +2,8 @@
 
 Three places may have one: the database (held before), the configuration document (as deployed), and the container
 `revocations` of the geography's storage account, where `connector revoke` publishes. Owns asking them, keeping the
-newest in the database, and the words to be alerted on: `revocations-refused`, `-unreachable`, `-missing`. Which list
-replaces which is `schemas/promotion/revocation.py`.
+newest in the database (the worker does, for all roles), and the words to be alerted on: `revocations-refused`,
+`-unreachable`, `-missing`. Which list replaces which is `schemas/promotion/revocation.py`.
 """
 
 from collections.abc import Iterator
@@ -17,6 +17,7 @@ from schemas.promotion.approvals import revocations_file
 from schemas.promotion.envelope import Rejected, StatementFile, verify
 from schemas.promotion.reasons import Code
 from schemas.promotion.revocation import Held, accept
+from schemas.vocabulary import RuntimeRole
 
 if TYPE_CHECKING:
     from runtime.bootstrap import Services
@@ -45,7 +46,7 @@ class Holding:
 async def hold(services: "Services", holding: Holding | None) -> Holding | None:
     """The list in force from now on: the one held, or a newer one. Raises `DatabaseUnavailable`.
 
-    It is kept in the database, also where somebody put an older one or none in its place.
+    The worker keeps it in the database, also where somebody put an older one or none in its place.
     """
     async with services.database.connection() as connection:
         kept = await _kept(connection)
@@ -57,7 +58,7 @@ async def hold(services: "Services", holding: Holding | None) -> Holding | None:
         accepted = _accepted(services, candidate, holding.held if holding else None)
         if accepted is not None and (holding is None or accepted != holding.held):
             holding = Holding(accepted, candidate.content)
-    if holding is not None and holding.content != kept:
+    if holding is not None and holding.content != kept and services.settings.role is RuntimeRole.WORKER:
         await _keep(services, holding, kept)
     return holding
 
@@ -103,13 +104,18 @@ async def _kept(connection: "Connection") -> bytes | None:
 
 
 async def _keep(services: "Services", holding: Holding, worse: bytes | None) -> None:
-    """In place of an older one, or of `worse`; another process may have been quicker, or have a newer one."""
+    """In place of an older one, or of `worse`; another process may have been quicker, or have a newer one.
+
+    One of a higher version stays, whatever it is: the database lowers none. What does not count is refused when it is
+    read.
+    """
     revocations = holding.held.revocations
     async with services.database.transaction() as connection:
         cursor = await connection.execute(
             """INSERT INTO connector.revocation_list (content, version) VALUES (%s, %s)
                ON CONFLICT (one) DO UPDATE SET content = EXCLUDED.content, version = EXCLUDED.version, held_at = now()
-               WHERE revocation_list.version < EXCLUDED.version OR revocation_list.content = %s""",
+               WHERE revocation_list.version < EXCLUDED.version
+                   OR (revocation_list.version = EXCLUDED.version AND revocation_list.content = %s)""",
             (holding.content.decode(), revocations.version, worse.decode() if worse is not None else None),
         )
         if cursor.rowcount == 1:

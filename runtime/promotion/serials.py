@@ -1,6 +1,6 @@
 """The highest serial seen of each connection's approvals, so that an older approval never comes back.
 
-Owns the table, which only goes up.
+Owns the table, which only goes up: a trigger refuses to lower it (`migrations/`).
 """
 
 from collections.abc import Mapping

@@ -20,7 +20,7 @@ from schemas.promotion.envelope import StatementFile
 from schemas.promotion.reasons import Code, Reason
 from schemas.promotion.revocation import Held
 from schemas.stack_config import Organization
-from schemas.vocabulary import Stage
+from schemas.vocabulary import RuntimeRole, Stage
 
 if TYPE_CHECKING:
     from runtime.bootstrap import Services
@@ -141,7 +141,12 @@ def _warnings(decision: Decision) -> tuple[Reason, ...]:
 
 
 async def _remember(services: "Services", decisions: Decisions, seen: dict[str, int]) -> None:
-    """The serials of approvals by a key that counts, of the very connection."""
+    """The serials of approvals by a key that counts, of the very connection.
+
+    The worker's to keep, for all roles; the portal keeps those that it gives (`portal/decision.py`).
+    """
+    if services.settings.role is not RuntimeRole.WORKER:
+        return
     higher = {
         d.connection: d.approval.serial
         for d in decisions.values()

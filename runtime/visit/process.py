@@ -1,7 +1,8 @@
 """One notification, processed: folded into presence, told to the pages, queued as write-backs; all or nothing.
 
-Owns the transaction. A notification's row is locked while it is processed and marked when it was, so the attempt made
-at once and the durable job never both count. Leaves out how it came (`meeting/webhook.py`).
+The worker's: the application keeps notifications, and may write neither presence nor write-backs (`grants.py`), which a
+rehearsal rests on. Owns the transaction. A notification's row is locked while it is processed and marked when it was,
+so two jobs of it never both count. Leaves out how it came (`meeting/webhook.py`).
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ import httpx
 import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
+from psycopg.errors import UndefinedTable
 
 from runtime.visit.process import process_notification
 from tests.support.postgres import PostgresServer
@@ -43,9 +44,11 @@ def told(here: Clinic) -> int:
     return here.rows("SELECT count(*) FROM write_back")[0][0]
 
 
-async def test_a_good_notification_is_kept_answered_202_and_processed(here: Clinic) -> None:
+async def test_a_good_notification_is_kept_answered_202_and_left_to_the_worker(here: Clinic) -> None:
     answer = await here.notify(here.item(here.event("n-1", 1, staff("p-1"))))
     assert answer.status_code == 202
+    assert (stored(here), presence(here)) == (1, [])
+    await here.processed()
     assert presence(here) == [("staff", "connected")]
     assert here.rows("SELECT sealed IS NULL, processed_at IS NOT NULL FROM notification") == [(True, True)]
 
@@ -202,6 +205,7 @@ async def test_notifications_that_come_before_graphs_answer_are_known(postgres: 
 
         here.remotes.during_subscribe = early
         await here.provider()
+        await here.processed()
         assert presence(here) == [("staff", "connected")]
 
 
@@ -210,6 +214,7 @@ async def test_a_replay_counts_once(here: Clinic) -> None:
     again = here.item(here.event("n-1", 1, staff("p-1"), guest("p-2")))
     for body in (item, item, again):
         assert (await here.notify(body)).status_code == 202
+        await here.processed()
     assert (stored(here), told(here)) == (1, 2)
 
 
@@ -220,11 +225,12 @@ async def test_processing_a_notification_twice_counts_once(here: Clinic) -> None
     assert told(here) == 1
 
 
-async def test_what_the_application_could_not_process_the_worker_does(here: Clinic) -> None:
+async def test_what_could_not_be_processed_its_job_does_later(here: Clinic) -> None:
     here.execute("ALTER TABLE participant RENAME TO away")
-    await here.happen("n-1", 1, staff("p-1"))
+    with pytest.raises(UndefinedTable):
+        await here.happen("n-1", 1, staff("p-1"))
     here.execute("ALTER TABLE away RENAME TO participant")
-    assert presence(here) == []
+    assert (presence(here), told(here)) == ([], 0)
     jobs = here.rows(
         "SELECT (args->>'notification')::int FROM procrastinate_jobs WHERE task_name='process-notification'"
     )
@@ -279,9 +285,11 @@ async def test_the_older_payload_is_read_too(here: Clinic) -> None:
     base = here.event("n-1", 1)
     del base["participants@delta"]
     await here.notify(here.item({**base, **joined}))
+    await here.processed()
     assert presence(here) == [("patient", "connected")]
     exited = {"activeParticipants@exited": [person], "id": "n-2", "eventDateTime": "2026-01-05T14:00:05Z"}
     await here.notify(here.item({**base, **exited}))
+    await here.processed()
     assert presence(here) == [("patient", "left")]
 
 

@@ -17,7 +17,8 @@ from schemas.promotion.envelope import StatementFile, Verified, verify
 from schemas.promotion.statement import Rehearsal, at, moment
 from schemas.vocabulary import GeographyName, Stage
 from tests.support.ehr_emulator import free_port
-from tests.support.postgres import PostgresServer
+from tests.support.postgres import APPLICATION, PostgresServer
+from tests.support.privileges import login
 from tests.support.statements import IMAGE, private_key, revocations, statement_file
 from tests.support.visits import Clinic, clinic, guest, staff
 
@@ -93,6 +94,16 @@ async def test_a_visit_with_a_part_missing_is_no_rehearsal(here: Clinic, part: s
     assert await recorded(here) == []
 
 
+async def test_a_call_whose_end_graph_did_not_tell_is_no_rehearsal(here: Clinic) -> None:
+    """The application moves a visit to its states; only the worker says that the call ended."""
+    await visit(here, end=False)
+    with login(here.server, APPLICATION, here.database) as connection:
+        connection.execute("UPDATE visit SET state = 'ended', ended_at = now()")
+    assert await rehearse(here.worker) == 0
+    here.execute("UPDATE visit SET call_ended_at = now()")
+    assert await rehearse(here.worker) == 1
+
+
 async def test_a_visit_without_its_provider_is_no_rehearsal(here: Clinic) -> None:
     await here.provider()
     await here.happen("n-1", 1, guest("p-2"))
@@ -111,8 +122,10 @@ async def test_a_visit_whose_write_back_was_given_up_on_is_no_rehearsal(here: Cl
 
 async def test_an_ehr_that_takes_no_write_back_is_rehearsed_without(here: Clinic) -> None:
     await visit(here, delivered=False)
-    here.execute("UPDATE write_back SET state = 'unsupported'")
-    assert await rehearse(here.worker) == 0, "Epic takes them: this visit was not told to it"
+    for untold in ("WHERE sequence > 1", ""):
+        here.execute("UPDATE write_back SET state = 'delivered'")
+        here.execute(f"UPDATE write_back SET state = 'unsupported' {untold}")
+        assert await rehearse(here.worker) == 0, "Epic takes them: this visit was not wholly told to it"
     served = here.worker.configuration.document.organizations
     smart = [
         o.model_copy(update={"connections": tuple(c.model_copy(update={"ehr": "smart"}) for c in o.connections)})

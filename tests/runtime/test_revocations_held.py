@@ -8,7 +8,7 @@ from structlog.testing import capture_logs
 
 from schemas.promotion.envelope import StatementFile
 from schemas.promotion.statement import at
-from schemas.vocabulary import GeographyName, Stage
+from schemas.vocabulary import GeographyName, RuntimeRole, Stage
 from tests.support.launching import Place
 from tests.support.standing import (
     AMERICAS,
@@ -186,21 +186,23 @@ async def test_a_list_that_somebody_put_into_the_database_counts_only_with_its_s
         assert await here.answer() == ("connection-not-approved", "revocations-never-held")
 
 
-@pytest.mark.parametrize("how", ["deleted", "older", "forged"])
+@pytest.mark.parametrize(("how", "left"), [("deleted", 2), ("older", 2), ("forged", 2), ("forged and higher", 99)])
 async def test_who_changes_the_list_in_the_database_changes_nothing_for_who_holds_it_and_it_is_put_right(
-    place: Place, how: str
+    place: Place, how: str, left: int
 ) -> None:
+    """Where its version is higher nobody but the owner of the tables puts it right."""
     async with deciding(place, Stage.TEST, everything()) as here:
         here.storage.publish(here.list_of(2, here.connection))
         await here.refresh()
         here.storage.publish(here.list_of(1))
-        change = {"deleted": (None, 0), "older": (here.list_of(1).content.decode(), 1), "forged": ("{}", 99)}[how]
         here.execute("DELETE FROM connector.revocation_list")
-        if change[0] is not None:
-            here.execute("INSERT INTO connector.revocation_list (content, version) VALUES (%s, %s)", *change)
-        await here.refresh()
+        put = {"older": (here.list_of(1).content.decode(), 1), "forged": ("{}", 2), "forged and higher": ("{}", 99)}
+        if how in put:
+            here.execute("INSERT INTO connector.revocation_list (content, version) VALUES (%s, %s)", *put[how])
+        for _ in range(2):
+            await here.refresh()
         assert await here.answer() == ("connection-withdrawn", "revoked")
-        assert here.rows("SELECT version FROM connector.revocation_list") == [(2,)]
+        assert here.rows("SELECT version FROM connector.revocation_list") == [(left,)]
 
 
 async def test_a_newer_list_is_recorded_in_the_audit_once(place: Place) -> None:
@@ -211,3 +213,15 @@ async def test_a_newer_list_is_recorded_in_the_audit_once(place: Place) -> None:
         held = here.rows("SELECT detail FROM connector.audit WHERE action = 'revocations-held'")
         assert held == [("version-2",)]
         assert here.rows("SELECT version FROM connector.revocation_list") == [(2,)]
+
+
+@pytest.mark.parametrize("role", [RuntimeRole.APPLICATION, RuntimeRole.PORTAL])
+async def test_other_roles_hold_the_newest_list_and_leave_it_to_the_worker_to_keep_it(
+    place: Place, role: RuntimeRole
+) -> None:
+    async with deciding(place, Stage.TEST, everything(), role=role) as here:
+        here.storage.publish(here.list_of(2, here.connection))
+        await here.refresh()
+        assert (here.version, await here.answer()) == (2, ("connection-withdrawn", "revoked"))
+        assert here.rows("SELECT version FROM connector.revocation_list") == []
+        assert here.rows("SELECT serial FROM connector.highest_serial") == []

@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
@@ -11,13 +10,12 @@ from runtime.bootstrap import anchors
 from runtime.errors import DatabaseUnavailable
 from runtime.promotion.minutely import decide_once
 from runtime.promotion.standing import why_not_served
-from runtime.promotion.statements import record
 from schemas.promotion.approvals import Approvals
 from schemas.promotion.decide import Approved
 from schemas.promotion.envelope import StatementFile
 from schemas.promotion.statement import Account, BreakGlass, ConnectionReference, Verdict, at
 from schemas.promotion.trust import Trust
-from schemas.vocabulary import Cloud, GeographyName, Stage, StatementType
+from schemas.vocabulary import Cloud, GeographyName, RuntimeRole, Stage
 from tests.support.launching import Place
 from tests.support.standing import (
     AMERICAS,
@@ -190,59 +188,52 @@ async def test_serials_of_another_organisations_approval_are_not_remembered(plac
 # --- what is recorded ---------------------------------------------------------------------------------------------
 
 
-async def _record(here: Deciding, file: StatementFile, connection: str = "lakeside-test") -> None:
-    async with here.services.database.transaction() as database:
-        await record(database, file, "lakeside", connection, StatementType.APPROVAL)
+def _record(here: Deciding, file: StatementFile, connection: str = "lakeside-test") -> None:
+    """As the portal does."""
+    here.execute(
+        """INSERT INTO connector.statement (path, organization_id, connection_id, kind, content)
+           VALUES (%s, 'lakeside', %s, 'approval', %s)""",
+        file.path,
+        connection,
+        file.content.decode(),
+    )
 
 
-@pytest.fixture
-def as_portal(place: Place) -> Any:
-    """Only the portal and the worker may record; these tests log in as the application."""
-    with place.postgres.administrator(place.database) as connection:
-        connection.execute("GRANT INSERT ON connector.statement TO connector_application")
-        yield
-        connection.execute("REVOKE INSERT ON connector.statement FROM connector_application")
-
-
-@pytest.mark.usefixtures("as_portal")
 async def test_in_test_what_the_portal_recorded_counts_at_the_next_launch(place: Place) -> None:
     async with deciding(place, Stage.TEST, without(everything(), "lakeside-test/approval")) as here:
         await here.refresh()
         assert await here.answer() == ("connection-not-approved", "approval-missing")
-        await _record(here, approved_file(1))
+        _record(here, approved_file(1))
         assert await here.answer() == ("", "")
-        await _record(here, approved_file(2, Verdict.REFUSE))
+        _record(here, approved_file(2, Verdict.REFUSE))
         assert await here.answer() == ("connection-not-approved", "approval-refused")
 
 
-@pytest.mark.usefixtures("as_portal")
 async def test_one_statement_deployed_and_recorded_is_one(place: Place) -> None:
     given = everything()
     async with deciding(place, Stage.TEST, given) as here:
         (deployed,) = [s for s in given.statements if "lakeside-test/approval" in s.path]
-        await _record(here, deployed)
+        _record(here, deployed)
         await here.refresh()
         assert (await here.serving()).allowed
 
 
-@pytest.mark.usefixtures("as_portal")
 async def test_a_recorded_statement_counts_only_with_its_signature(place: Place) -> None:
     async with deciding(place, Stage.TEST, without(everything(), "lakeside-test/approval")) as here:
         stranger = private_key(Stage.TEST, GeographyName.EMEA, "portal-signing")
         organization, connection = lakeside()
         digest = digest_of(sample(Stage.TEST), organization, connection)
-        await _record(here, statement_file(stranger, approval(organization, connection), digest))
+        _record(here, statement_file(stranger, approval(organization, connection), digest))
         await here.refresh()
         assert await here.answer() == ("connection-not-approved", "key-scope")
 
 
-@pytest.mark.usefixtures("as_portal")
 async def test_production_ignores_what_is_recorded(place: Place) -> None:
     given = everything()
     async with deciding(place, Stage.PRODUCTION, without(given, "lakeside-production/approval")) as here:
         await here.refresh()
         (file,) = [s for s in given.statements if "lakeside-production/approval" in s.path]
-        await _record(here, file, "lakeside-production")
+        _record(here, file, "lakeside-production")
         await here.services.standing.catch_up(here.services)
         await here.refresh()
         assert await here.answer() == ("connection-not-approved", "approval-missing")
@@ -268,7 +259,7 @@ async def test_broken_glass_is_said_each_minute_for_as_long_as_it_is_in_force(pl
     key = private_key(Stage.TEST, AMERICAS, "revocation-signing")
     broken = statement_file(key, glass, digest_of(sample(Stage.TEST), organization, connection))
     files = without(everything(), "lakeside-test/approval").statements
-    async with deciding(place, Stage.TEST, Approvals((*files, broken)), role="worker") as here:
+    async with deciding(place, Stage.TEST, Approvals((*files, broken))) as here:
         for _ in range(2):
             with capture_logs() as logs:
                 await here.refresh()
@@ -308,8 +299,12 @@ async def test_deciding_goes_on_after_something_that_nobody_foresaw(
         assert await decide_once(here.services)
 
 
-@pytest.mark.parametrize(("role", "changes"), [("worker", ["revoked", "approved"]), ("application", [])])
-async def test_the_worker_records_each_change_of_a_decision_once(place: Place, role: str, changes: list[str]) -> None:
+@pytest.mark.parametrize(
+    ("role", "changes"), [(RuntimeRole.WORKER, ["revoked", "approved"]), (RuntimeRole.APPLICATION, [])]
+)
+async def test_the_worker_records_each_change_of_a_decision_once(
+    place: Place, role: RuntimeRole, changes: list[str]
+) -> None:
     async with deciding(place, Stage.TEST, everything(), role=role) as here:
         await here.refresh()
         for version, revoked in ((2, ["lakeside-test"]), (3, []), (4, [])):

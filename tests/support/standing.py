@@ -17,7 +17,7 @@ from schemas.promotion.approvals import Approvals
 from schemas.promotion.envelope import StatementFile
 from schemas.promotion.statement import Revoked, Verdict, at
 from schemas.stack_config import EhrConnection, Organization, StackConfig
-from schemas.vocabulary import ClientRole, GeographyName, Stage
+from schemas.vocabulary import ClientRole, GeographyName, RuntimeRole, Stage
 from tests.support.connector import FakeVault, Outside, clients, services_over, settings_for
 from tests.support.launching import Place
 from tests.support.postgres import PASSWORD
@@ -57,7 +57,7 @@ class Clock:
 
 @dataclass
 class Deciding:
-    """A runtime that decides; `connection` is Lakeside's of its stage."""
+    """A worker (or another role) that decides; `connection` is Lakeside's of its stage."""
 
     services: Services
     storage: FakeStorage
@@ -118,7 +118,9 @@ class Deciding:
 
 
 @asynccontextmanager
-async def deciding(place: Place, stage: Stage, approvals: Approvals, **handover: Any) -> AsyncGenerator[Deciding]:
+async def deciding(
+    place: Place, stage: Stage, approvals: Approvals, role: RuntimeRole = RuntimeRole.WORKER, **handover: Any
+) -> AsyncGenerator[Deciding]:
     """Not decided yet. The storage account is empty; the database too."""
     place.postgres.empty(place.database)
     stack, clock, storage = sample(stage), Clock(), FakeStorage(PASSWORD)
@@ -127,7 +129,15 @@ async def deciding(place: Place, stage: Stage, approvals: Approvals, **handover:
     for connection in (c for o in stack.served_in(AMERICAS) for c in o.connections):
         vault.secrets[credential_of(connection, ClientRole.PROVIDER) or ""] = "present"
     public_host = stack.geographies[AMERICAS].public_hosts.of(stage)
-    settings = settings_for(place.postgres, place.database, stage=stage, public_host=public_host, **handover)
+    settings = settings_for(
+        place.postgres,
+        place.database,
+        f"connector_{role}",
+        role=role,
+        stage=stage,
+        public_host=public_host,
+        **handover,
+    )
     http = clients(Outside(), vault, storage=storage)
     services = replace(services_over(settings, http, vault, document), clock=clock)
     await services.database.open()
