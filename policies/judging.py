@@ -28,6 +28,8 @@ class StackSettings:
     stage: str | None
     allowed_regions: Mapping[str, frozenset[str]]
     """By configured geography."""
+    groups: frozenset[str]
+    """Object ids of the revokers and the auditors, in lower case."""
 
     @classmethod
     def of(cls, config: Mapping[str, Any]) -> "StackSettings":
@@ -35,10 +37,12 @@ class StackSettings:
             return config.get(f"{PROJECT}:{key}")
 
         geographies = cast("Mapping[str, Mapping[str, Any]]", ours("geographies") or {})
+        promotion = cast("Mapping[str, Any]", ours("promotion") or {})
         return cls(
             cloud=Cloud.EMULATED if ours("cloud") == Cloud.EMULATED else Cloud.AZURE,
             stage=ours("stage"),
             allowed_regions={name: frozenset(g.get("allowedRegions", ())) for name, g in geographies.items()},
+            groups=frozenset(str(promotion[g]).lower() for g in ("revokers", "auditors") if promotion.get(g)),
         )
 
 

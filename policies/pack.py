@@ -11,6 +11,7 @@ from policies import (
     known_types,
     least_access,
     locations,
+    principals,
     public_access,
     secret_references,
     tags,
@@ -28,6 +29,8 @@ POLICIES: list[Policy] = [
     secret_references.POLICY,
     containers.POLICY,
     least_access.POLICY,
+    principals.GROUPS,
+    principals.IDENTITIES,
     evidence.POLICY,
     azure_only.POLICY,
 ]

@@ -108,7 +108,7 @@ def _id(args: MockResourceArgs) -> str:
     """Resource Manager's for what is a scope of its own, by logical names, else anything."""
     match args.typ:
         case "azure-native:keyvault:Vault":
-            return f"{_PROVIDERS}/Microsoft.KeyVault/vaults/{args.name}"
+            return f"{_PROVIDERS}/Microsoft.KeyVault/vaults/{args.inputs['vaultName']}"
         case "azure-native:keyvault:Key":
             return f"{_PROVIDERS}/Microsoft.KeyVault/vaults/{args.inputs['vaultName']}/keys/{args.name}"
         case "azure-native:storage:BlobContainer":
