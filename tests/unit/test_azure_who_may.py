@@ -32,6 +32,7 @@ from tests.support.azure_arm import (
 
 ROLES = f"/subscriptions/{SUBSCRIPTION}/providers/Microsoft.Authorization/roleDefinitions/"
 CRYPTO_USER = ROLES + "12338af0-0e69-4776-bea7-57ae8d297424"
+SECRETS_USER = ROLES + "4633458b-17de-408a-b874-0445c86b69e6"
 BLOB_CONTRIBUTOR = ROLES + "ba92f5b4-2d11-453d-a403-e96b0029c9fe"
 REVOKERS = "6f6f6f6f-0000-4000-8000-000000000001"
 
@@ -81,6 +82,10 @@ class Wire:
         }
         return (await self.http.put(f"{url}{name}/1.json", content=b"{}", headers=headers)).status_code
 
+    async def read(self, who: str, url: str) -> int:
+        headers = {"authorization": f"Bearer {self._token(who, VAULT)}"}
+        return (await self.http.get(f"{url}?api-version=7.4", headers=headers)).status_code
+
     def _token(self, who: str, audience: str) -> str:
         if who == "deployer":
             return self.planes.operator_token(audience).text
@@ -129,6 +134,25 @@ def test_a_role_at_one_key_opens_that_key_alone_to_an_identity_and_to_the_member
         assert await wire.sign("deployer", of_revokers) == 200
         assert await wire.sign("deployer", of_worker) == 403
         assert await wire.sign(other["id"], of_worker) == 403
+
+    on_the_wire(manager.state, scenario)
+
+
+def test_a_role_at_one_secret_opens_that_secret_alone(manager: ResourceManager) -> None:
+    url = vault(manager)["properties"]["vaultUri"]
+    own, _ = (
+        create(manager, "keyvault:Secret", vaultName="kv-one", secretName=name, properties={"value": "do-not-tell"})
+        for name in ("client-one", "client-one-more")
+    )
+    worker = create(manager, "managedidentity:UserAssignedIdentity", resourceName="id-worker")
+    inputs = {"roleDefinitionId": SECRETS_USER, "principalId": worker["properties"]["principalId"]}
+    create(manager, "authorization:RoleAssignment", scope=own["id"], roleAssignmentName=guid("1"), **inputs)
+
+    async def scenario(wire: Wire) -> None:
+        assert await wire.read(worker["id"], f"{url}secrets/client-one") == 200
+        assert await wire.read(worker["id"], f"{url}secrets/client-one-more") == 403
+        assert await wire.read(worker["id"], f"{url}secrets/client-two") == 403
+        assert await wire.read(worker["id"], f"{url}secrets") == 403, "a list is of the vault"
 
     on_the_wire(manager.state, scenario)
 
