@@ -4,12 +4,15 @@
 MAKEFLAGS += --no-builtin-rules
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help demo up test mutate bench many check workflows format lock set-up browser clean
+.PHONY: help demo up test mutate bench many fidelity check workflows format lock set-up browser clean
 
 CACHE := $(if $(filter /%,$(XDG_CACHE_HOME)),$(XDG_CACHE_HOME),$(HOME)/.cache)/teams-ehr-connector
 STATE := $(or $(CONNECTOR_STATE),$(CURDIR)/.local)
 BIN := .venv/bin
 STAMP := .venv/.set-up
+
+# Azure's own definitions of its resources: `generated` of a clone of Azure/bicep-types-az, or a part of it.
+ARM_TYPES ?= ../shared/arm-types
 
 export UV_CACHE_DIR := $(CACHE)/uv
 export UV_PYTHON_DOWNLOADS := never
@@ -24,6 +27,7 @@ help:
 	@echo 'make test [ARGS="tests/unit -k name"]           every test'
 	@echo 'make mutate | bench                             each rule taken away: its tests fail | what deciding costs'
 	@echo 'make many [ARGS="--organizations 1000"]         many organisations: preview, update, a launch at the last'
+	@echo 'make fidelity [ARM_TYPES=folder]                emitted resources against the definitions of Azure itself'
 	@echo 'make check | format                             style, types, house rules | apply the style'
 	@echo 'make lock                                       resolve the requirements anew'
 	@echo 'make clean                                      stop what runs; empty .venv, .local and the cache'
@@ -52,6 +56,10 @@ bench: $(STAMP)
 many: $(STAMP)
 	@$(BIN)/python -m tools.pulumi_cli >/dev/null
 	@$(BIN)/python -m tests.bench.many $(ARGS)
+
+# Ends with NOT CHECKED where the folder is absent: that is no success.
+fidelity: $(STAMP)
+	@$(BIN)/python -m tests.fidelity --types "$(ARM_TYPES)"
 
 browser: $(STAMP)
 	@$(BIN)/python -m tests.support.browser >/dev/null

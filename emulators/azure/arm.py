@@ -1,8 +1,8 @@
 """The resource types that this project emits, one row each: what Resource Manager knows about them.
 
-Owns type token, ARM type, API version, id template, names and create-only properties. A type that is not here does not
-exist in this cloud. How a row is used is in `operations.py`; what is computed in `computed.py`; rules between resources
-in `rules.py`.
+Owns type token, ARM type, API version, id template and what a row's body becomes. A type that is not here does not
+exist in this cloud. What a body may hold and what of it can change is in `definitions/`; how a row is used in
+`operations.py`; what is computed in `computed.py`; names in `names.py`; rules between resources in `rules.py`.
 """
 
 from collections.abc import Mapping
@@ -11,10 +11,8 @@ from typing import Any, cast
 
 from emulators.azure import computed
 from emulators.azure.computed import Computed
+from emulators.azure.definitions import reading, shape
 from emulators.azure.documents import list_at, object_at
-
-BODY = ("location", "tags", "identity", "kind", "managedBy", "extendedLocation")
-"""Inputs that stand beside `properties` in an ARM body; every other one is a path parameter or inside `properties`."""
 
 
 @dataclass(frozen=True)
@@ -28,17 +26,12 @@ class Row:
     computed: Computed
     autonamed: str | None = "random"
     """How a missing name is made: "random" (logical name and 8 hex digits), "guid", or None (refused)."""
-    create_only: tuple[str, ...] = ()
-    """Property paths whose change replaces the resource; path inputs and location always do."""
-    frozen: tuple[str, ...] = ()
-    """Properties that cannot change after creation, where Azure silently ignores an update."""
     write_only: tuple[str, ...] = ()
     """Property paths that Azure takes and never gives back."""
-    body: tuple[str, ...] = ()
-    """Inputs beside `properties`, in addition to BODY."""
+    spelled: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Inputs that have another name in the body: input to property."""
     located: bool = True
     globally_named: bool = False
-    identity_is_list: bool = False
     process: bool = False
     """Whether a real process or listener stands behind it."""
     written_once: bool = False
@@ -69,34 +62,51 @@ class Row:
         kinds = tail.split("/")
         return head if len(kinds) == 3 else "/".join([head, "providers", *kinds[: -2 * self.levels]])
 
+    @property
+    def definition(self) -> reading.Body:
+        """Azure's definition of the body, from the committed extract."""
+        return reading.committed().body(self.arm_type, self.api_version)
+
+    def body_path(self, path: str) -> str:
+        """Where an input's dotted path is in the body: `sku.name` beside `properties`, others inside."""
+        head, dot, rest = path.partition(".")
+        head = self.spelled.get(head, head)
+        return f"{head}{dot}{rest}" if self.definition.has(head) else f"properties.{head}{dot}{rest}"
+
+    def put_body(self, name: str, inputs: Mapping[str, Any]) -> dict[str, Any]:
+        """What azure-native sends: the body of the PUT, as Azure's definition has it."""
+        return shape.put_back(self.definition, self._flat(name, inputs))
+
     def to_arm(self, arm_id: str, inputs: Mapping[str, Any]) -> dict[str, Any]:
-        """The body of a PUT, as Resource Manager keeps it."""
-        beside = (*BODY, *self.body)
-        body: dict[str, Any] = {
-            "id": arm_id,
-            "name": arm_id.rsplit("/", 1)[1],
-            "type": self.arm_type,
-            "apiVersion": self.api_version,
-            "properties": {},
-        }
+        """What this cloud keeps of a PUT: below its `properties` as flat as azure-native's inputs and outputs are."""
+        body: dict[str, Any] = {"id": arm_id, "type": self.arm_type, "apiVersion": self.api_version, "properties": {}}
+        body |= self._flat(arm_id.rsplit("/", 1)[1], inputs)
+        return without(body, [f"properties.{p}" for p in self.write_only])
+
+    def _flat(self, name: str, inputs: Mapping[str, Any]) -> dict[str, Any]:
+        """An input is a property of the body itself or of its `properties`; path inputs are in neither."""
+        body: dict[str, Any] = {"name": name}
+        properties: dict[str, Any] = {}
         for key, value in inputs.items():
-            if key in self.path_inputs and key != "scope":
+            if key in self.path_inputs or value is None:
                 continue
-            if key in beside:
-                body[key] = value
-            elif key == "properties":
-                body["properties"] |= value
+            spelled = self.spelled.get(key, key)
+            if spelled == "properties":
+                properties |= value
             else:
-                body["properties"][key] = value
+                (body if self.definition.has(spelled) else properties)[spelled] = value
+        if properties:
+            body["properties"] = properties
         ids = list_at(body, "identity.userAssignedIdentities")
         if ids:
             body["identity"] = object_at(body, "identity") | {"userAssignedIdentities": {i: {} for i in ids}}
-        return without(body, [f"properties.{p}" for p in self.write_only])
+        return body
 
     def to_outputs(self, arm: Mapping[str, Any], *, nested: bool) -> dict[str, Any]:
         """What Pulumi sees of an ARM body; `nested` where the SDK keeps `properties` as one output."""
+        inputs = {body: given for given, body in self.spelled.items()}
         outputs = {k: v for k, v in arm.items() if k not in ("id", "properties", "apiVersion")}
-        properties = cast(dict[str, Any], arm["properties"])
+        properties = {inputs.get(k, k): v for k, v in cast(dict[str, Any], arm["properties"]).items()}
         outputs |= {"properties": properties} if nested else properties
         return outputs | {"azureApiVersion": arm["apiVersion"]}
 
@@ -145,7 +155,6 @@ TYPES: dict[str, Row] = {
         f"{_NET}/privateEndpoints/{{privateEndpointName}}",
         "privateEndpointName",
         computed.endpoint,
-        create_only=("subnet", "privateLinkServiceConnections", "customNetworkInterfaceName"),
     ),
     "azure-native:network:PrivateDnsZoneGroup": Row(
         "Microsoft.Network/privateEndpoints/privateDnsZoneGroups",
@@ -170,7 +179,6 @@ TYPES: dict[str, Row] = {
         f"{_NET}/privateDnsZones/{{privateZoneName}}/virtualNetworkLinks/{{virtualNetworkLinkName}}",
         "virtualNetworkLinkName",
         computed.link,
-        create_only=("virtualNetwork",),
         located=False,
     ),
     "azure-native:managedidentity:UserAssignedIdentity": Row(
@@ -185,9 +193,8 @@ TYPES: dict[str, Row] = {
         "2022-04-01",
         "{scope}/providers/Microsoft.Authorization/roleAssignments/{roleAssignmentName}",
         "roleAssignmentName",
-        computed.nothing,
+        computed.scoped,
         autonamed="guid",
-        create_only=("principalId", "roleDefinitionId", "principalType", "delegatedManagedIdentityResourceId"),
         located=False,
     ),
     "azure-native:keyvault:Vault": Row(
@@ -196,7 +203,6 @@ TYPES: dict[str, Row] = {
         f"{_GROUP}/providers/Microsoft.KeyVault/vaults/{{vaultName}}",
         "vaultName",
         computed.vault,
-        create_only=("properties.tenantId",),
         globally_named=True,
         process=True,
     ),
@@ -216,8 +222,6 @@ TYPES: dict[str, Row] = {
         "keyName",
         computed.key,
         autonamed=None,
-        # Given as `properties`, answered beside them.
-        write_only=("properties",),
         located=False,
         written_once=True,
     ),
@@ -228,8 +232,8 @@ TYPES: dict[str, Row] = {
         "accountName",
         computed.account,
         autonamed=None,
-        create_only=("dnsEndpointType", "immutableStorageWithVersioning"),
-        body=("sku",),
+        # x-ms-client-name of the API's description: azure-native names the input after it.
+        spelled={"networkRuleSet": "networkAcls", "enableHttpsTrafficOnly": "supportsHttpsTrafficOnly"},
         globally_named=True,
         process=True,
     ),
@@ -249,7 +253,6 @@ TYPES: dict[str, Row] = {
         "containerName",
         computed.container,
         autonamed=None,
-        create_only=("defaultEncryptionScope", "denyEncryptionScopeOverride"),
         located=False,
         levels=2,
     ),
@@ -275,14 +278,7 @@ TYPES: dict[str, Row] = {
         _PG,
         "serverName",
         computed.server,
-        create_only=(
-            "administratorLogin",
-            "availabilityZone",
-            "network.delegatedSubnetResourceId",
-            "sourceServerResourceId",
-        ),
         write_only=("administratorLoginPassword", "createMode", "pointInTimeUTC"),
-        body=("sku",),
         globally_named=True,
         process=True,
     ),
@@ -293,7 +289,6 @@ TYPES: dict[str, Row] = {
         "objectId",
         computed.administrator,
         autonamed=None,
-        create_only=("principalName", "principalType", "tenantId"),
         write_only=("tenantId",),
         located=False,
         process=True,
@@ -314,7 +309,6 @@ TYPES: dict[str, Row] = {
         f"{_PG}/databases/{{databaseName}}",
         "databaseName",
         computed.nothing,
-        create_only=("charset", "collation"),
         located=False,
         process=True,
     ),
@@ -324,8 +318,6 @@ TYPES: dict[str, Row] = {
         f"{_GROUP}/providers/Microsoft.App/managedEnvironments/{{environmentName}}",
         "environmentName",
         computed.environment,
-        frozen=("vnetConfiguration",),
-        create_only=("zoneRedundant", "infrastructureResourceGroup"),
         write_only=("appLogsConfiguration.logAnalyticsConfiguration.sharedKey",),
     ),
     "azure-native:app:ContainerApp": Row(
@@ -334,7 +326,6 @@ TYPES: dict[str, Row] = {
         f"{_GROUP}/providers/Microsoft.App/containerApps/{{containerAppName}}",
         "containerAppName",
         computed.app,
-        create_only=("managedEnvironmentId", "environmentId"),
         process=True,
     ),
 }

@@ -36,6 +36,10 @@ def nothing(arm_id: str, body: Mapping[str, Any], before: Mapping[str, Any] | No
     return {}
 
 
+def scoped(arm_id: str, body: Mapping[str, Any], before: Mapping[str, Any] | None, given: Assigned) -> dict[str, Any]:
+    return {"scope": arm_id.rsplit("/providers/", 1)[0]}
+
+
 def network(arm_id: str, body: Mapping[str, Any], before: Mapping[str, Any] | None, given: Assigned) -> dict[str, Any]:
     return {"provisioningState": "Succeeded", "resourceGuid": _kept(before, "resourceGuid", _guid)}
 

@@ -10,6 +10,7 @@ from typing import Any, Literal, cast
 
 from emulators.azure.arm import Row
 from emulators.azure.bags import UNKNOWN
+from emulators.azure.definitions import reading
 
 
 @dataclass(frozen=True)
@@ -23,11 +24,16 @@ class Change:
 
 def changes(row: Row, before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Change]:
     """Differences in inputs. Path inputs, location and create-only properties replace."""
-    create_only = (*row.path_inputs, *row.create_only, *(["location"] if row.located else []))
+    create_only = reading.paths("createOnly", row.arm_type)
     found: list[Change] = []
     for path, kind in _compare(cast(Any, _normal(before)), cast(Any, _normal(after)), ""):
         plain = re.sub(r"\[[^]]*\]", "", path)
-        replaces = any(plain == p or plain.startswith(f"{p}.") or p.startswith(f"{plain}.") for p in create_only)
+        within = f"{row.body_path(plain)}."
+        replaces = (
+            plain in row.path_inputs
+            or (row.located and plain == "location")
+            or any(within.startswith(f"{p}.") or f"{p}.".startswith(within) for p in create_only)
+        )
         found.append(Change(path, kind, replaces))
     return found
 
@@ -40,15 +46,15 @@ def same_place(row: Row, before: Mapping[str, Any], after: Mapping[str, Any]) ->
 def refreshed(row: Row, inputs: Mapping[str, Any], current: Mapping[str, Any]) -> dict[str, Any]:
     """The inputs that would give what the cloud has now: only keys that were given, with the values of `current`.
 
-    Path inputs and write-only properties stay as they were.
+    Path inputs and write-only properties stay as they were. `properties` may be given as one and answered one by one.
     """
     kept = set(row.path_inputs)
     found: dict[str, Any] = {}
     for key, value in inputs.items():
         if key in kept or key in row.write_only or value is None:
             found[key] = value
-        elif key in current:
-            found[key] = _project(value, current[key], tuple(row.write_only), key)
+        elif key in current or key == "properties":
+            found[key] = _project(value, current.get(key, current), tuple(row.write_only), key)
     return found
 
 

@@ -13,9 +13,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from emulators.azure import client, held, rules
+from emulators.azure import client, held, names, rules
 from emulators.azure.arm import NESTED_PROPERTIES, TYPES, Row
 from emulators.azure.computed import Assigned
+from emulators.azure.definitions.change import not_changeable, with_frozen
+from emulators.azure.definitions.check import check
 from emulators.azure.deployer import DEPLOYER_OBJECT_ID
 from emulators.azure.documents import object_at
 from emulators.azure.errors import AzureError, PartialCreate
@@ -144,12 +146,18 @@ class ResourceManager:
     def _body(
         self, row: Row, arm_id: str, inputs: Mapping[str, Any], before: dict[str, Any] | None, contents: Contents
     ) -> dict[str, Any]:
+        name = arm_id.rsplit("/", 1)[1]
+        names.check(row.arm_type, name)
+        refused = check(row.definition, row.put_body(name, inputs)).violations
+        if refused:
+            raise AzureError(400, "InvalidRequestContent", f"{row.arm_type} '{name}': {'; '.join(map(str, refused))}")
         arm = row.to_arm(arm_id, inputs)
-        for name in row.frozen:
-            if before is not None:
-                arm["properties"].pop(name, None)
-                if name in before["properties"]:
-                    arm["properties"][name] = before["properties"][name]
+        if before is not None:
+            fixed = not_changeable(row.arm_type, before, arm)
+            if fixed:
+                message = f"Changing property '{fixed[0]}' of {row.arm_type} '{name}' is not allowed: make it anew"
+                raise AzureError(409, "PropertyChangeNotAllowed", message)
+            arm = with_frozen(row.arm_type, before, arm)
         rules.check_write(contents, arm, lambda: self._principals(contents))
         if row.arm_type == "Microsoft.KeyVault/vaults/secrets":
             rules.check_secret(str(inputs["properties"].get("value") or ""))

@@ -1,4 +1,4 @@
-"""What Resource Manager refuses beyond the shape of one body: names, references, sizes, ranges, scopes, use by others.
+"""What Resource Manager refuses beyond the shape of one body: references, sizes, ranges, scopes, use by others.
 
 Owns rules as functions over the store's contents and one ARM body; each raises `AzureError` with the code that Azure
 gives. Where an Azure feature is not emulated, asking for it is refused here, so that nothing is silently ignored.
@@ -21,34 +21,9 @@ MAXIMUM_VARIABLE_BYTES = 32 * 1024
 MAXIMUM_SECRET_BYTES = 25 * 1024
 REGIONS = frozenset(region for regions in AZURE_REGIONS.values() for region in regions)
 
-NAMES: dict[str, str] = {
-    "microsoft.resources/resourcegroups": r"[-\w.()]{0,89}[-\w()]",
-    "microsoft.network/virtualnetworks": r"[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,62}[A-Za-z0-9_])",
-    "microsoft.network/virtualnetworks/subnets": r"[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,78}[A-Za-z0-9_])?",
-    "microsoft.network/privateendpoints": r"[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,62}[A-Za-z0-9_])",
-    "microsoft.network/privatednszones": r"[a-z0-9-]+(?:\.[a-z0-9-]+)+",
-    "microsoft.managedidentity/userassignedidentities": r"[A-Za-z0-9][A-Za-z0-9_-]{2,127}",
-    "microsoft.authorization/roleassignments": r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}",
-    "microsoft.keyvault/vaults": r"[A-Za-z](?!.*--)[A-Za-z0-9-]{1,22}[A-Za-z0-9]",
-    "microsoft.keyvault/vaults/secrets": r"[A-Za-z0-9-]{1,127}",
-    "microsoft.keyvault/vaults/keys": r"[A-Za-z0-9-]{1,127}",
-    "microsoft.storage/storageaccounts": r"[a-z0-9]{3,24}",
-    "microsoft.storage/storageaccounts/blobservices": "default",
-    "microsoft.storage/storageaccounts/blobservices/containers": r"(?!.*--)[a-z0-9][a-z0-9-]{1,61}[a-z0-9]",
-    "microsoft.storage/storageaccounts/blobservices/containers/immutabilitypolicies": "default",
-    "microsoft.operationalinsights/workspaces": r"[A-Za-z0-9][A-Za-z0-9-]{2,61}[A-Za-z0-9]",
-    "microsoft.dbforpostgresql/flexibleservers": r"[a-z0-9][a-z0-9-]{1,61}[a-z0-9]",
-    "microsoft.dbforpostgresql/flexibleservers/databases": r"[A-Za-z][A-Za-z0-9_-]{0,62}",
-    "microsoft.app/managedenvironments": r"[A-Za-z](?!.*--)[A-Za-z0-9-]{1,58}[A-Za-z0-9]",
-    "microsoft.app/containerapps": r"[a-z](?!.*--)[a-z0-9-]{0,30}[a-z0-9]",
-}
-
 
 def check_write(contents: Contents, arm: Mapping[str, Any], principals: Callable[[], set[str]]) -> None:
     """All rules of one PUT. `principals` are the object ids that the tenant knows."""
-    pattern = NAMES.get(arm["type"].lower())
-    if pattern and not re.fullmatch(pattern, arm["name"]):
-        raise AzureError(400, "InvalidResourceName", f"the name '{arm['name']}' does not match {pattern}")
     _location(contents, arm)
     for reference in references(arm):
         if contents.get(reference) is None and "/roledefinitions/" not in reference.lower():

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from emulators.azure import client
+from emulators.azure.arm import TYPES
 from emulators.azure.blob_data import BlobData
 from emulators.azure.operations import ResourceManager
 
@@ -41,7 +42,15 @@ def without_processes(state: Path, monkeypatch: pytest.MonkeyPatch) -> ResourceM
 
 
 def create(manager: ResourceManager, kind: str, /, **inputs: Any) -> dict[str, Any]:
-    return manager.create(f"azure-native:{kind}", {"resourceGroupName": "rg", "location": "eastus2"} | inputs)
+    token = f"azure-native:{kind}"
+    return manager.create(token, place_of(token) | inputs)
+
+
+def place_of(token: str) -> dict[str, str]:
+    """Group and location, where a type has them."""
+    row = TYPES[token]
+    group = {"resourceGroupName": "rg"} if "resourceGroupName" in row.path_inputs else {}
+    return group | ({"location": "eastus2"} if row.located else {})
 
 
 def vault(manager: ResourceManager, **tags: str) -> dict[str, Any]:

@@ -14,9 +14,11 @@ from emulators.azure.errors import AzureError
 from emulators.azure.images import Images
 from emulators.azure.operations import ResourceManager
 from schemas.image import image_digest
+from tests.support.azure_arm import place_of
 
 ROOT = Path(__file__).parents[2]
 SUBSCRIPTION = "4d4d4d4d-0000-4000-8000-0000000000bb"
+TENANT = "1a1a1a1a-0000-4000-8000-000000000000"
 GROUP = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/rg"
 ROLE = f"/subscriptions/{SUBSCRIPTION}/providers/Microsoft.Authorization/roleDefinitions/"
 SECRETS_USER = ROLE + "4633458b-17de-408a-b874-0445c86b69e6"
@@ -53,7 +55,7 @@ def create(manager: ResourceManager) -> Create:
     """Creates in the group `rg`, which is there."""
 
     def made(kind: str, **inputs: Any) -> dict[str, Any]:
-        return manager.create(token(kind), {"resourceGroupName": "rg", "location": "eastus2"} | inputs)
+        return manager.create(token(kind), place_of(token(kind)) | inputs)
 
     made("resources:ResourceGroup")
     return made
@@ -133,7 +135,7 @@ def test_a_taken_name_is_refused(create: Create) -> None:
 
 
 def test_a_vaults_name_is_taken_for_everybody(create: Create, manager: ResourceManager) -> None:
-    properties = {"tenantId": "t", "sku": {"name": "standard", "family": "A"}}
+    properties = {"tenantId": TENANT, "sku": {"name": "standard", "family": "A"}}
     create("keyvault:Vault", vaultName="kv-one", properties=properties)
     create("resources:ResourceGroup", resourceGroupName="other")
     with pytest.raises(AzureError, match="NameAlreadyExists"):
@@ -192,9 +194,8 @@ def test_a_subnet_lies_in_its_network_beside_others(create: Create, prefix: str,
 
 
 def test_a_secret_over_25_kb_is_refused_and_a_smaller_one_is_not_given_back(create: Create) -> None:
-    create(
-        "keyvault:Vault", vaultName="kv-one", properties={"tenantId": "t", "sku": {"name": "standard", "family": "A"}}
-    )
+    properties = {"tenantId": TENANT, "sku": {"name": "standard", "family": "A"}}
+    create("keyvault:Vault", vaultName="kv-one", properties=properties)
     with pytest.raises(AzureError, match="25 KB"):
         create("keyvault:Secret", vaultName="kv-one", secretName="big", properties={"value": "x" * 25 * 1024 + "x"})
     arm = create("keyvault:Secret", vaultName="kv-one", secretName="small", properties={"value": "do-not-tell"})

@@ -79,7 +79,10 @@ def test_a_refresh_finds_the_inputs_of_a_key_as_they_were(manager: ResourceManag
     vault(manager)
     token = "azure-native:keyvault:Key"
     inputs = {"resourceGroupName": "rg", "vaultName": "kv-one", "keyName": "worker-signing", "properties": EC_KEY}
-    assert refreshed(TYPES[token], inputs, manager.outputs(token, key(manager))) == inputs
+    arm = key(manager)
+    assert refreshed(TYPES[token], inputs, manager.outputs(token, arm)) == inputs
+    drifted = manager.outputs(token, arm) | {"keyOps": ["verify"]}
+    assert refreshed(TYPES[token], inputs, drifted)["properties"] == EC_KEY | {"keyOps": ["verify"]}
 
 
 def test_a_key_goes_with_its_vault_and_no_secret_of_it_is_in_the_store(manager: ResourceManager) -> None:

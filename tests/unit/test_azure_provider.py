@@ -149,8 +149,13 @@ def test_equal_inputs_are_no_difference(provider: Any) -> None:
         ("resources:ResourceGroup", "location", "eastus2", "westus", ["location"]),
         ("managedidentity:UserAssignedIdentity", "resourceName", "a", "b", ["resourceName"]),
         ("authorization:RoleAssignment", "principalId", "a", "b", ["principalId"]),
-        ("dbforpostgresql:Database", "charset", "UTF8", "LATIN1", ["charset"]),
-        ("privatedns:VirtualNetworkLink", "virtualNetwork", {"id": "a"}, {"id": UNKNOWN}, ["virtualNetwork"]),
+        ("authorization:RoleAssignment", "roleDefinitionId", "a", "b", []),
+        ("dbforpostgresql:Server", "availabilityZone", "1", "2", ["availabilityZone"]),
+        ("dbforpostgresql:Server", "sku", {"name": "a"}, {"name": "b"}, []),
+        ("network:PrivateEndpoint", "subnet", {"id": "a"}, {"id": UNKNOWN}, ["subnet"]),
+        ("app:ContainerApp", "managedEnvironmentId", "a", "b", ["managedEnvironmentId"]),
+        ("app:ManagedEnvironment", "vnetConfiguration", {"internal": True}, {"internal": False}, []),
+        ("keyvault:Vault", "properties", {"tenantId": "a"}, {"tenantId": "b"}, []),
     ],
 )
 def test_create_only_properties_replace(
