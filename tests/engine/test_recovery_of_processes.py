@@ -13,7 +13,7 @@ import pytest
 from emulators.azure.client import is_running
 from tests.support.stack import Running, TestStack
 
-SECONDS = 60.0
+SECONDS = 180.0
 
 
 def until(happened: Callable[[], object], what: str, seconds: float = SECONDS) -> None:

@@ -19,7 +19,7 @@ from emulators import tls
 from emulators.world import Ehr, EhrUser, User, World
 from tests.support.browser import browser_environment
 
-PATIENCE_MS = 20_000
+PATIENCE_MS = 60_000
 LIVE_MS = 10_000
 DESKTOP, PHONE = (1280, 900), (390, 844)
 

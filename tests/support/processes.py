@@ -24,7 +24,7 @@ def chosen_by_seed(what: str) -> random.Random:
     return random.Random(f"{seed} {what}")
 
 
-def until(happened: Callable[[], object], what: str, seconds: float = 60.0) -> None:
+def until(happened: Callable[[], object], what: str, seconds: float = 180.0) -> None:
     """Wait for something that other processes do."""
     deadline = time.monotonic() + seconds
     while not happened():
