@@ -1,11 +1,12 @@
 """Which test is of which rule: the marker `rule`, the table at the end of a whole run, and rules that have no test.
 
-A rule is the code of its reason or refusal. Rules of promotion and of configuration, and whatever the runtime refuses,
-must have a test each; others are listed where a test names them. Owns the plugin; `tests/mutation` takes each rule away
-and sees its tests fail.
+A rule is the code of its reason or refusal, or the name of its policy. Rules of promotion, of configuration and of the
+gate, the policies, and whatever the runtime refuses, must have a test each; others are listed where a test names them.
+Owns the plugin; `tests/mutation` takes rules away and sees their tests fail.
 """
 
 from collections.abc import Iterable
+from functools import cache
 
 import pytest
 
@@ -13,8 +14,6 @@ from schemas.promotion.reasons import Code
 from schemas.rules import RULES
 from tests.support.refusals import refusals
 from tests.support.workers import found
-
-MUST_HAVE_TESTS = dict.fromkeys(map(str, Code), "promotion") | dict.fromkeys(RULES, "configuration") | refusals()
 
 Table = dict[str, list[str]]
 """Node ids by code."""
@@ -33,8 +32,23 @@ def table_of(items: Iterable[pytest.Item]) -> Table:
     return table
 
 
+@cache
+def must_have_tests() -> dict[str, str]:
+    """The kind of each rule; asked at the end of a whole run only, which has imported the gate and the policies."""
+    from policies.pack import POLICIES
+    from workflow.merge.reasons import GateCode
+
+    return {
+        **dict.fromkeys(map(str, Code), "promotion"),
+        **dict.fromkeys(RULES, "configuration"),
+        **dict.fromkeys(map(str, GateCode), "gate"),
+        **{policy.name: "policy" for policy in POLICIES},
+        **refusals(),
+    }
+
+
 def without_test(table: Table) -> list[str]:
-    return [code for code in MUST_HAVE_TESTS if code not in table]
+    return [code for code in must_have_tests() if code not in table]
 
 
 def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -60,7 +74,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     for code in sorted(table):
         terminalreporter.write_line(f"{code:<34} {len(table[code]):>3}  {', '.join(_names(table[code]))}")
     for code in without_test(table):
-        terminalreporter.write_line(f"{code:<34}   0  NO TEST OF THIS RULE ({MUST_HAVE_TESTS[code]})", red=True)
+        terminalreporter.write_line(f"{code:<34}   0  NO TEST OF THIS RULE ({must_have_tests()[code]})", red=True)
 
 
 def is_whole(config: pytest.Config) -> bool:

@@ -205,7 +205,10 @@ ATTACKS: dict[str, tuple[Callable[[Scene], Scene], GateCode]] = {
 }
 
 
-@pytest.mark.parametrize("name", ATTACKS)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=pytest.mark.rule(code)) for name, (_, code) in ATTACKS.items()],
+)
 def test_one_change_of_an_accepted_pull_request_is_refused_for_one_reason(name: str) -> None:
     attack, code = ATTACKS[name]
     assert codes(attack(accepted_scene())) == {str(code)}
@@ -284,6 +287,7 @@ def test_what_a_promotion_relies_on_changes_in_a_pull_request_of_its_own(name: s
     assert codes(replace(alone, reviews=())) == {str(GateCode.REVIEW_MISSING)}
 
 
+@pytest.mark.rule(GateCode.NO_REVIEWERS)
 def test_without_reviewers_nothing_is_merged() -> None:
     scene = accepted_scene()
     text = scene.base[PRODUCTION_FILE]
@@ -293,6 +297,7 @@ def test_without_reviewers_nothing_is_merged() -> None:
     assert codes(replace(scene, base={**scene.base, PRODUCTION_FILE: without})) >= {str(GateCode.NO_REVIEWERS)}
 
 
+@pytest.mark.rule(GateCode.BASE_INVALID)
 def test_a_base_that_cannot_be_read_says_so() -> None:
     scene = accepted_scene()
     assert str(GateCode.BASE_INVALID) in codes(replace(scene, base={**scene.base, PRODUCTION_FILE: b"config: 1\n"}))

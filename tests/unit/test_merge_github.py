@@ -247,6 +247,7 @@ def test_a_pass_is_taken_back_by_what_is_published_after_it(world: World, what: 
     assert world.people["quinn"].refused("PUT", "pulls/1/merge", {})[0] == 405
 
 
+@pytest.mark.rule("not-judged")
 def test_a_pass_of_what_cannot_be_judged_any_more_is_taken_back(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     world.approve()
     world.check()

@@ -2,12 +2,16 @@
 
 import json
 from pathlib import Path
+from typing import Never
 
 import pytest
 
 from tests.support.pull_requests import NEW, PRODUCTION_FILE, Scene, accepted_scene
 from tests.support.samples import ROOT
-from workflow.merge.preview import workspace
+from workflow.errors import EngineFailed
+from workflow.merge import preview as previewing
+from workflow.merge.preview import preview, workspace
+from workflow.merge.reasons import GateCode
 from workflow.project import Project
 
 EVIL = b"raise SystemExit('the head ran')\n"
@@ -65,3 +69,27 @@ def test_what_a_stacks_file_tells_the_engine_is_left_out(tmp_path: Path, line: s
     assert set(document) == {"config", "encryptionsalt"}
     assert all(key.startswith("teams-ehr-connector:") for key in document["config"])
     assert "elsewhere" not in json.dumps(document)
+
+
+class RefusingEngine:
+    """An engine whose program refuses the configuration."""
+
+    def __init__(self, *_: object) -> None:
+        pass
+
+    def prepare(self) -> None:
+        pass
+
+    def run(self, command: str, *_: str) -> Never:
+        raise EngineFailed(command, 255, "Previewing update (local-prod)\n  error: location: expected a region\n")
+
+
+@pytest.mark.rule(GateCode.PREVIEW_FAILED)
+def test_a_preview_that_fails_keeps_the_pull_request_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(previewing, "Engine", RefusingEngine)
+    _, revision, _ = accepted_scene().revisions()
+    said, finding = preview(project(tmp_path), revision, "local-prod", lambda _: None)
+    assert finding is not None
+    assert (finding.code, finding.where) == (GateCode.PREVIEW_FAILED, "local-prod")
+    assert finding.got == "error: location: expected a region"
+    assert said.startswith("Previewing update")

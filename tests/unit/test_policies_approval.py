@@ -80,6 +80,7 @@ def test_what_is_approved_and_rehearsed_passes(project: Path) -> None:
     assert violations(run(stack_of(STACK), project), project) == {}
 
 
+@pytest.mark.rule(approval.POLICY.name)
 def test_a_program_without_its_check_is_stopped(project: Path) -> None:
     """`run` emits without asking: as if the check had been removed from `__main__.py`."""
     found = violations(run(stack_of(STACK), project), project)
@@ -91,6 +92,7 @@ def test_a_program_without_its_check_is_stopped(project: Path) -> None:
 EDITED = "https://127.0.0.1:8473/interconnect-rheinland-prd/api/FHIR/R5"
 
 
+@pytest.mark.rule(approval.POLICY.name)
 @pytest.mark.parametrize(
     ("changes", "code"),
     [({"fhir_base_url": EDITED}, "approval-url"), ({"frame_origins": ()}, "configuration-changed")],
@@ -103,6 +105,7 @@ def test_an_edit_of_one_value_is_stopped(project: Path, changes: dict[str, Any],
     assert told(found).count("see the violation before") == 1
 
 
+@pytest.mark.rule(approval.POLICY.name)
 def test_an_expired_approval_is_stopped(project: Path) -> None:
     put(project, accepted(project, now() - timedelta(days=364)))
     put(project, without_approvals(accepted(project)))
@@ -114,6 +117,7 @@ def without_approvals(approvals: Approvals) -> Approvals:
     return Approvals(tuple(s for s in approvals.statements if "/approval-" not in s.path))
 
 
+@pytest.mark.rule(approval.POLICY.name)
 def test_a_missing_approval_is_stopped(project: Path) -> None:
     put(project, without_approvals(accepted(project)))
     assert "[approval-missing]" in told(violations(run(emea(), project), project))
@@ -133,6 +137,7 @@ def elsewhere(stack: StackConfig) -> StackConfig:
     )
 
 
+@pytest.mark.rule(approval.POLICY.name)
 @pytest.mark.parametrize(("change", "named"), [(believing_less, "promotion"), (elsewhere, "publicHosts")])
 def test_a_document_that_says_how_it_is_judged_is_not_believed(
     project: Path, change: Callable[[StackConfig], StackConfig], named: str
@@ -142,6 +147,7 @@ def test_a_document_that_says_how_it_is_judged_is_not_believed(
     assert f"configuration document: {named}: expected what the project's files" in told(found)
 
 
+@pytest.mark.rule(approval.POLICY.name)
 def test_what_is_promoted_is_read_from_the_project(project: Path) -> None:
     """An entry of its own would let a document keep what has expired."""
     found = accepted(project)
@@ -176,6 +182,7 @@ def with_another_image(resource: Emitted) -> dict[str, Any]:
 LITERAL = "expected the literal values of one document"
 
 
+@pytest.mark.rule(approval.POLICY.name)
 @pytest.mark.parametrize(
     ("change", "said"),
     [
@@ -192,6 +199,7 @@ def test_what_cannot_be_judged_is_stopped(project: Path, change: Change, said: s
     assert said in told(violations(run(emea(), project), project, change))
 
 
+@pytest.mark.rule(approval.POLICY.name)
 def test_a_project_that_cannot_be_read_is_stopped(project: Path) -> None:
     put(project, accepted(project))
     program = run(emea(), project)
@@ -215,6 +223,7 @@ def many(stack: StackConfig, stage: Stage) -> StackConfig:
     return stack.model_copy(update={"organizations": (*stack.organizations, *made)})
 
 
+@pytest.mark.rule(approval.POLICY.name)
 def test_a_document_in_several_chunks_is_judged_whole(project: Path) -> None:
     found = accepted(project, test=many(emea("local"), Stage.TEST))
     put(project, found)

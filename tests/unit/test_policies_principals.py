@@ -49,6 +49,7 @@ def test_what_the_components_emit_passes(stack: str) -> None:
     assert judged(found) == {}
 
 
+@pytest.mark.rule(principals.IDENTITIES.name)
 @pytest.mark.parametrize(
     "role",
     ["americas-vault-access-worker", "americas-key-access-worker", "americas-storage-access-audit-heads-worker"],
@@ -60,6 +61,7 @@ def test_a_role_for_a_stranger_or_for_another_geographys_identity_is_refused(rol
     assert judged(found) == {role: f"principalId: expected an identity of americas, got {principal}"}
 
 
+@pytest.mark.rule(principals.IDENTITIES.name)
 def test_a_scope_in_no_vault_or_account_of_the_stack_is_refused() -> None:
     found = outputs("prod")
     role = "americas-key-access-worker"
@@ -67,6 +69,7 @@ def test_a_scope_in_no_vault_or_account_of_the_stack_is_refused() -> None:
     assert list(judged(found)) == [role]
 
 
+@pytest.mark.rule(principals.IDENTITIES.name)
 def test_while_a_vaults_name_is_not_known_a_scope_may_be_any_geographys() -> None:
     found = outputs("prod")
     found["americas-vault"]["name"] = UNKNOWN
@@ -75,6 +78,7 @@ def test_while_a_vaults_name_is_not_known_a_scope_may_be_any_geographys() -> Non
     assert list(judged(found)) == ["americas-key-access-worker"]
 
 
+@pytest.mark.rule(principals.IDENTITIES.name)
 def test_in_a_first_preview_only_what_is_written_down_can_be_judged() -> None:
     found = outputs("prod")
     for properties in found.values():
@@ -87,6 +91,7 @@ def test_in_a_first_preview_only_what_is_written_down_can_be_judged() -> None:
     assert list(judged(found)) == ["americas-key-access-worker"]
 
 
+@pytest.mark.rule(principals.GROUPS.name)
 @pytest.mark.parametrize(
     ("role", "path", "value", "expected"),
     [

@@ -1,6 +1,7 @@
 """Each rule of the policy pack refuses what it is there for; every row is one change to what the components emit."""
 
 import re
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
@@ -191,7 +192,12 @@ VARIABLES: list[tuple[ResourceValidationPolicy, str, str, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("policy", "resource", "path", "value", "message"), ROWS)
+def of_policies(rows: Iterable[tuple[Any, ...]]) -> list[Any]:
+    """Rows whose first value is their policy."""
+    return [pytest.param(*row, marks=pytest.mark.rule(row[0].name)) for row in rows]
+
+
+@pytest.mark.parametrize(("policy", "resource", "path", "value", "message"), of_policies(ROWS))
 def test_a_resource_that_breaks_a_rule_is_refused(
     policy: ResourceValidationPolicy, resource: tuple[str, str], path: str, value: Any, message: str
 ) -> None:
@@ -202,7 +208,7 @@ def test_a_resource_that_breaks_a_rule_is_refused(
     assert any(message in v for v in found), found
 
 
-@pytest.mark.parametrize(("policy", "name", "value", "message"), VARIABLES)
+@pytest.mark.parametrize(("policy", "name", "value", "message"), of_policies(VARIABLES))
 def test_a_variable_that_breaks_a_rule_is_refused(
     policy: ResourceValidationPolicy, name: str, value: str, message: str
 ) -> None:
@@ -212,6 +218,7 @@ def test_a_variable_that_breaks_a_rule_is_refused(
     assert any(message in v for v in found), found
 
 
+@pytest.mark.rule(azure_only.POLICY.name)
 @pytest.mark.parametrize("name", ["CONNECTOR_CA_BUNDLE", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"])
 @pytest.mark.parametrize("value", [{"value": "/tmp/ca.pem"}, {"value": UNKNOWN}, {"secretRef": "ca"}])
 def test_a_certificate_authority_of_ones_own_is_refused_however_it_is_named(name: str, value: dict[str, str]) -> None:
@@ -226,6 +233,7 @@ def test_a_certificate_authority_of_ones_own_is_refused_however_it_is_named(name
     assert any(f"init: {name}: expected no certificate authority" in v for v in found), found
 
 
+@pytest.mark.rule(azure_only.POLICY.name)
 @pytest.mark.parametrize(
     ("field", "value"),
     [
@@ -250,6 +258,7 @@ def test_a_document_that_names_an_address_of_an_emulation_is_refused(field: str,
     assert any("expected https and no loopback address" in v for v in found), found
 
 
+@pytest.mark.rule(containers.POLICY.name)
 @pytest.mark.parametrize("again", [{"value": "0" * 64}, {"secretRef": "other"}])
 def test_a_variable_that_comes_twice_is_refused(again: dict[str, str]) -> None:
     """Which of the two counts is the platform's choice, and the other policies look at one."""
@@ -265,6 +274,7 @@ def test_a_variable_that_comes_twice_is_refused(again: dict[str, str]) -> None:
     assert found == [f"application: {name}: expected it once, got it 2 times"]
 
 
+@pytest.mark.rule(containers.POLICY.name)
 def test_production_is_not_deployed_by_a_stack_that_says_it_is_test() -> None:
     """There the pack asks for no approval."""
     app = emitted("prod", *APP)
@@ -272,22 +282,26 @@ def test_production_is_not_deployed_by_a_stack_that_says_it_is_test() -> None:
     assert any("CONNECTOR_STAGE: expected test, the stack's, got production" in v for v in found), found
 
 
+@pytest.mark.rule(secret_references.POLICY.name)
 def test_nothing_but_the_configuration_document_is_written_into_a_vault() -> None:
     credential = {"properties": {"value": "s3cret"}, "vaultName": "kv", "secretName": "lamna-prd-provider-secret"}
     found = violations(secret_references.POLICY, "prod", SECRET, credential)
     assert any("contentType" in v for v in found)
 
 
+@pytest.mark.rule(public_access.POLICY.name)
 def test_a_firewall_rule_of_the_database_is_refused() -> None:
     assert violations(public_access.POLICY, "prod", "dbforpostgresql:FirewallRule", {"startIpAddress": "192.0.2.1"})
 
 
+@pytest.mark.rule(azure_only.POLICY.name)
 def test_an_emulated_stack_may_emit_its_own_addresses() -> None:
     app = emitted("local", *APP)
     assert not violations(azure_only.POLICY, "local", APP[0], app)
     assert violations(azure_only.POLICY, "prod", APP[0], app)
 
 
+@pytest.mark.rule(known_types.POLICY.name)
 @pytest.mark.parametrize(
     "type_",
     [
