@@ -14,6 +14,7 @@ from tests.support.portal_editing import (
     filled,
     form_of,
     proposed,
+    reviewed,
 )
 from tests.support.refusals import code_of
 from tests.support.samples import text
@@ -32,7 +33,7 @@ async def test_a_new_organisations_id_is_new_and_no_path(office: Office, avery: 
 async def test_a_change_between_form_and_proposal_is_a_conflict_from_which_one_goes_on(
     office: Office, avery: Person
 ) -> None:
-    review = await filled(avery, f"{EDIT}/connections/lakeside-test", {"integrationRecordIds.patient": "9"})
+    review = await reviewed(avery)
     theirs = text(STACK).replace("lakeside-prd-approval", "theirs")
     office.bare.commit("main", {STACK: theirs.encode()})
     conflict = await avery.post(f"{EDIT}/propose", form_of(review, f"{EDIT}/propose"))
@@ -46,7 +47,7 @@ async def test_a_change_between_form_and_proposal_is_a_conflict_from_which_one_g
 
 @pytest.mark.rule("portal-edit-not-shown")
 async def test_nothing_but_what_was_shown_is_proposed(office: Office, avery: Person) -> None:
-    review = await filled(avery, f"{EDIT}/connections/lakeside-test", {"integrationRecordIds.patient": "9"})
+    review = await reviewed(avery)
     fields = form_of(review, f"{EDIT}/propose")
     for changes in (
         {"clients.approval.clientId": "swapped"},
@@ -54,7 +55,7 @@ async def test_nothing_but_what_was_shown_is_proposed(office: Office, avery: Per
         {"connection": "lakeside-production"},
     ):
         fresh = form_of(
-            await filled(avery, f"{EDIT}/connections/lakeside-test", {"integrationRecordIds.patient": "9"}),
+            await reviewed(avery),
             f"{EDIT}/propose",
         )
         answer = await avery.post(f"{EDIT}/propose", {**fields, "token": fresh["token"], **changes})
@@ -82,7 +83,7 @@ async def test_no_other_site_sends_our_forms(office: Office, avery: Person, path
 
 @pytest.mark.rule("portal-form-replayed")
 async def test_a_proposal_is_made_once(office: Office, avery: Person) -> None:
-    review = await filled(avery, f"{EDIT}/connections/lakeside-test", {"integrationRecordIds.patient": "9"})
+    review = await reviewed(avery)
     await proposed(avery, review)
     assert code_of(await avery.post(f"{EDIT}/propose", form_of(review, f"{EDIT}/propose"))) == "portal-form-replayed"
     assert len(office.bare.branches()) == 2
@@ -90,7 +91,7 @@ async def test_a_proposal_is_made_once(office: Office, avery: Person) -> None:
 
 @pytest.mark.rule("portal-form-invalid")
 async def test_a_form_of_another_session_is_refused(office: Office, avery: Person) -> None:
-    review = await filled(avery, f"{EDIT}/connections/lakeside-test", {"integrationRecordIds.patient": "9"})
+    review = await reviewed(avery)
     other = await office.portal.signed_in(AVERY)
     assert code_of(await other.post(f"{EDIT}/propose", form_of(review, f"{EDIT}/propose"))) == "portal-form-invalid"
     assert office.is_untouched()
@@ -105,7 +106,7 @@ async def test_another_tenants_people_see_nothing_of_it(office: Office, path: st
 
 @pytest.mark.rule("portal-not-found")
 async def test_another_tenants_form_proposes_nothing(office: Office, avery: Person) -> None:
-    review = await filled(avery, f"{EDIT}/connections/lakeside-test", {"integrationRecordIds.patient": "9"})
+    review = await reviewed(avery)
     ansel = await office.portal.signed_in(ANSEL_OF_PRAIRIE)
     assert code_of(await ansel.post(f"{EDIT}/propose", form_of(review, f"{EDIT}/propose"))) == "portal-not-found"
     assert office.is_untouched()

@@ -11,7 +11,7 @@ from runtime.portal.repository.git import GitRepository
 from schemas.promotion.trust import Trust, TrustAnchors
 from schemas.strict_yaml import read_yaml
 from tests.support.portal import AVERY, AVERY_OF_PRAIRIE, Person
-from tests.support.portal_editing import EDIT, PRAIRIE, STACK, TENANT, Office, filled, form_of
+from tests.support.portal_editing import EDIT, PRAIRIE, STACK, TENANT, Office, form_of, reviewed
 from tests.support.refusals import by_code, code_of
 from tests.support.samples import text
 
@@ -121,7 +121,7 @@ async def test_a_portal_without_a_key_of_its_own_proposes_nothing(office: Office
     portal.app = create_portal(portal.services)
     portal.app.state.editing = editing
     avery = await portal.signed_in(AVERY)
-    review = await filled(avery, f"{EDIT}/connections/lakeside-test", {"integrationRecordIds.patient": "9"})
+    review = await reviewed(avery)
     answer = await avery.post(f"{EDIT}/propose", form_of(review, f"{EDIT}/propose"))
     assert (answer.status_code, code_of(answer)) == (503, "portal-signing-key-missing")
     assert office.is_untouched()

@@ -70,6 +70,11 @@ async def filled(person: Person, path: str, changes: Mapping[str, str]) -> httpx
     return await person.post(f"{EDIT}/review", {**fields, **changes, "action": "review"})
 
 
+async def reviewed(person: Person) -> httpx.Response:
+    """A change of one value, as it would be proposed."""
+    return await filled(person, f"{EDIT}/connections/lakeside-test", {"integrationRecordIds.patient": "9"})
+
+
 async def proposed(person: Person, review: httpx.Response) -> httpx.Response:
     assert review.status_code == 200, problems(review)
     return await person.post(f"{EDIT}/propose", form_of(review, f"{EDIT}/propose"))

@@ -1,17 +1,19 @@
 """What the edit's pages work on: the repository and the probe of this process, and the organisation at a commit."""
 
 import hmac
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import cast
 
 from pydantic import TypeAdapter, ValidationError
 from starlette.requests import Request
+from starlette.responses import Response
 
 from runtime.bootstrap import Services
 from runtime.errors import Refusal, StartRefused
 from runtime.logs import log
 from runtime.portal import refusals
-from runtime.portal.access import Visitor, organization_of
+from runtime.portal.access import Visitor, for_signed_in, organization_of
 from runtime.portal.catalogue import Role
 from runtime.portal.edits.allowance import Allowance
 from runtime.portal.edits.fields import Choice, people
@@ -83,6 +85,9 @@ class Opened:
             return True
 
 
+Page = Callable[[Request, Opened], Awaitable[Response | Refusal]]
+
+
 async def opened(request: Request, visitor: Visitor, revision: str | None = None) -> Opened | Refusal:
     """The organisation of the path, at a commit or as it is now. Every role in it may propose edits."""
     organization = organization_of(request, visitor)
@@ -103,6 +108,19 @@ async def opened(request: Request, visitor: Visitor, revision: str | None = None
     ):
         return refusals.EDIT_NOT_THERE.because("tenant-or-geography-differs")
     return Opened(visitor, organization, editing, source)
+
+
+def for_editors(
+    page: Callable[[Request, Opened], Awaitable[Response | Refusal]],
+) -> Callable[[Request], Awaitable[Response]]:
+    """A page for whoever may edit the organisation of the path, as it is in the repository now."""
+
+    @for_signed_in
+    async def endpoint(request: Request, visitor: Visitor) -> Response | Refusal:
+        found = await opened(request, visitor)
+        return found if isinstance(found, Refusal) else await page(request, found)
+
+    return endpoint
 
 
 def base_value(session: PortalSession, organization_id: str, revision: str) -> str:

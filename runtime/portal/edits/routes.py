@@ -26,7 +26,15 @@ from runtime.portal.edits.checking import FieldProblem, by_field, check_organiza
 from runtime.portal.edits.editing import Edit, Edited, Verb, diff, edited
 from runtime.portal.edits.fields import NEW_PERSON, Fields, blank, connection_of, copied, fields_of
 from runtime.portal.edits.fields import organization_of as organization_of_fields
-from runtime.portal.edits.opening import Opened, base_of, base_value, editing_of, opened, repository_refusal
+from runtime.portal.edits.opening import (
+    Opened,
+    base_of,
+    base_value,
+    editing_of,
+    for_editors,
+    opened,
+    repository_refusal,
+)
 from runtime.portal.edits.proposing import propose as proposed
 from runtime.portal.edits.source import every_text
 from runtime.portal.forms import checked_form, form_token
@@ -55,16 +63,13 @@ def routes() -> list[BaseRoute]:
 # --- looking --------------------------------------------------------------------------------------------------------
 
 
-@for_signed_in
-async def connections(request: Request, visitor: Visitor) -> Response | Refusal:
-    found = await opened(request, visitor)
-    if isinstance(found, Refusal):
-        return found
+@for_editors
+async def connections(_: Request, found: Opened) -> Response | Refusal:
     listed = [(fields_of(c), found.waits(str(c.get("id")))) for c in found.source.connections]
     gone = [c.id for c in found.organization.connections if found.source.connection(c.id) is None]
     return portal_page(
         "portal_edit_list.html",
-        visitor.session,
+        found.visitor.session,
         organization=found.organization,
         file=found.source.file,
         revision=found.source.revision,
@@ -74,33 +79,24 @@ async def connections(request: Request, visitor: Visitor) -> Response | Refusal:
     )
 
 
-@for_signed_in
-async def new(request: Request, visitor: Visitor) -> Response | Refusal:
-    found = await opened(request, visitor)
-    if isinstance(found, Refusal):
-        return found
+@for_editors
+async def new(request: Request, found: Opened) -> Response | Refusal:
     stage = Stage.PRODUCTION if request.query_params.get("stage") == "production" else Stage.TEST
     like = found.source.connection(request.query_params.get("like", ""))
     fields = copied(like, str(stage)) if like else blank(str(stage))
     return _form(found, Verb.ADD, "", fields)
 
 
-@for_signed_in
-async def new_organization(request: Request, visitor: Visitor) -> Response | Refusal:
+@for_editors
+async def new_organization(_: Request, found: Opened) -> Response | Refusal:
     """Another organisation of the same tenant, with its first connection: for administrators."""
-    found = await opened(request, visitor)
-    if isinstance(found, Refusal):
-        return found
     if not found.administers:
         return refusals.NOT_ADMINISTRATOR
     return _form(found, Verb.ADD_ORGANIZATION, "", blank("test"))
 
 
-@for_signed_in
-async def form(request: Request, visitor: Visitor) -> Response | Refusal:
-    found = await opened(request, visitor)
-    if isinstance(found, Refusal):
-        return found
+@for_editors
+async def form(request: Request, found: Opened) -> Response | Refusal:
     connection_id = request.path_params["connection"]
     connection = found.source.connection(connection_id)
     if connection is None:
@@ -108,11 +104,8 @@ async def form(request: Request, visitor: Visitor) -> Response | Refusal:
     return _form(found, Verb.EDIT, connection_id, fields_of(connection))
 
 
-@for_signed_in
-async def removal(request: Request, visitor: Visitor) -> Response | Refusal:
-    found = await opened(request, visitor)
-    if isinstance(found, Refusal):
-        return found
+@for_editors
+async def removal(request: Request, found: Opened) -> Response | Refusal:
     made = edited(found.source, Edit(Verb.REMOVE, request.path_params["connection"], None))
     if isinstance(made, Refusal):
         return made
@@ -128,10 +121,7 @@ async def check(request: Request, visitor: Visitor) -> Response | Refusal:
     posted = await _posted(request, visitor)
     if isinstance(posted, Refusal):
         return posted
-    found, fields = posted
-    made = _made(found, fields)
-    if isinstance(made, Refusal):
-        return made
+    found, fields, made = posted
     return JSONResponse({"problems": [p.document() for p in _quick(found, made, fields)]})
 
 
@@ -157,10 +147,7 @@ async def review(request: Request, visitor: Visitor) -> Response | Refusal:
     posted = await _posted(request, visitor)
     if isinstance(posted, Refusal):
         return posted
-    found, fields = posted
-    made = _made(found, fields)
-    if isinstance(made, Refusal):
-        return made
+    found, fields, made = posted
     verb, connection_id = made.edit.verb, _edited_id(fields)
     if fields.get("action") == "look":
         problems = _quick(found, made, fields) if connection_id else []
@@ -179,10 +166,7 @@ async def propose(request: Request, visitor: Visitor) -> Response | Refusal:
     posted = await _posted(request, visitor, once=True)
     if isinstance(posted, Refusal):
         return posted
-    found, fields = posted
-    made = _made(found, fields)
-    if isinstance(made, Refusal):
-        return made
+    found, fields, made = posted
     if not hmac.compare_digest(fields.get("shown", "").encode(), made.digest(found.source.revision).encode()):
         return refusals.EDIT_NOT_SHOWN
     try:
@@ -210,8 +194,8 @@ async def propose(request: Request, visitor: Visitor) -> Response | Refusal:
 # --- parts ----------------------------------------------------------------------------------------------------------
 
 
-async def _posted(request: Request, visitor: Visitor, *, once: bool = False) -> tuple[Opened, Fields] | Refusal:
-    """A form of ours, and the organisation at the commit that it was made from."""
+async def _posted(request: Request, visitor: Visitor, *, once: bool = False) -> tuple[Opened, Fields, Edited] | Refusal:
+    """A form of ours, the organisation at the commit that it was made from, and the edit that it describes."""
     organization = organization_of(request, visitor)
     if isinstance(organization, Refusal):
         return organization
@@ -223,7 +207,10 @@ async def _posted(request: Request, visitor: Visitor, *, once: bool = False) -> 
     if base is None:
         return refusals.FORM_INVALID
     found = await opened(request, visitor, base)
-    return found if isinstance(found, Refusal) else (found, fields)
+    if isinstance(found, Refusal):
+        return found
+    made = _made(found, fields)
+    return made if isinstance(made, Refusal) else (found, fields, made)
 
 
 def _made(found: Opened, fields: Fields) -> Edited | Refusal:

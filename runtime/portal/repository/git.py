@@ -28,11 +28,9 @@ from runtime.portal.repository.model import (
     ProposedChange,
     RepositoryRefused,
     RepositoryUnavailable,
-    checked_branch,
     checked_folder,
-    checked_message,
     checked_path,
-    checked_paths,
+    checked_proposal,
     checked_revision,
     is_revision,
 )
@@ -92,11 +90,7 @@ class GitRepository:
         title: str | None = None,
     ) -> ProposedChange | Conflict:
         del title  # a remote without pull requests
-        checked_branch(branch)
-        checked_paths(files)
-        text = checked_message(message)
-        if base is not None and not is_revision(base):
-            raise RepositoryRefused("expected the base as a commit")
+        text = checked_proposal(branch, files, message, base)
         return await self._do(lambda remote: _propose(remote, self._branch, branch, dict(files), text, base))
 
     async def _do(self, work: "Callable[[_Remote], T]") -> T:

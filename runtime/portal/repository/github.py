@@ -26,11 +26,9 @@ from runtime.portal.repository.model import (
     ProposedChange,
     RepositoryRefused,
     RepositoryUnavailable,
-    checked_branch,
     checked_folder,
-    checked_message,
     checked_path,
-    checked_paths,
+    checked_proposal,
     checked_revision,
     is_revision,
 )
@@ -100,11 +98,7 @@ class GitHubRepository:
         base: str | None = None,
         title: str | None = None,
     ) -> ProposedChange | Conflict:
-        checked_branch(branch)
-        checked_paths(files)
-        checked_message(message)
-        if base is not None and not is_revision(base):
-            raise RepositoryRefused("expected the base as a commit")
+        checked_proposal(branch, files, message, base)
         for _ in range(ATTEMPTS):
             head, existing = await self.head(), await self._ref(branch)
             heads = [head, *([existing] if existing else [])]

@@ -95,6 +95,15 @@ class Repository(Protocol):
         ...
 
 
+def checked_proposal(branch: str, files: Mapping[str, bytes | None], message: str, base: str | None) -> bytes:
+    """What every adapter asks of a proposal before anything is called; the message. Raises `RepositoryRefused`."""
+    checked_branch(branch)
+    checked_paths(files)
+    if base is not None and not is_revision(base):
+        raise RepositoryRefused("expected the base as a commit")
+    return checked_message(message)
+
+
 def checked_branch(branch: str) -> str:
     """A branch of ours. Raises `RepositoryRefused`."""
     if not branch.startswith(BRANCHES) or len(branch) > 100 or not _BRANCH.fullmatch(branch) or _locks(branch):
