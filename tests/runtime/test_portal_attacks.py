@@ -1,6 +1,8 @@
 """Attacks on the portal, each one change away from a decision that would have been accepted."""
 
 import re
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from urllib.parse import urlencode
 
 import httpx
@@ -461,41 +463,35 @@ async def test_an_issuer_of_rfc_9207_that_is_right_is_taken(portal: Portal, anse
     assert page.headers["location"] == f"/connections/{CONNECTION}/decide"
 
 
+REAL = f"{EHR}/interconnect-lakeside-tst"
+LOOK_ALIKE = "https://127.0.0.1:8479/interconnect-lakeside-tst/api/FHIR/R4"
+
+
+@asynccontextmanager
+async def at_a_look_alike(place: Place, **changes: object) -> AsyncGenerator[Person]:
+    """The configuration names a look-alike whose discovery leads to the real EHR's sign-in, to borrow its trust."""
+    names = {"authorization_endpoint": "authorize", "token_endpoint": "token", "jwks_uri": "jwks"}
+    endpoints = {name: f"{REAL}/oauth2/{path}" for name, path in names.items()}
+    async with running_portal(place, changed(sample(), CONNECTION, fhir_base_url=LOOK_ALIKE, **changes)) as portal:
+        portal.outside.applications["https://127.0.0.1:8479"] = handler(lambda _: httpx.Response(200, json=endpoints))
+        yield await portal.signed_in(ANSEL)
+
+
 @pytest.mark.rule("portal-ehr-answer")
 async def test_a_sign_in_at_a_look_alike_of_the_url_proves_nothing(place: Place) -> None:
-    """The configuration names a look-alike whose discovery leads to the real EHR's sign-in, to borrow its trust."""
-    look_alike = "https://127.0.0.1:8479/interconnect-lakeside-tst/api/FHIR/R4"
-    real = f"{EHR}/interconnect-lakeside-tst/oauth2"
-    endpoints = {
-        "authorization_endpoint": f"{real}/authorize",
-        "token_endpoint": f"{real}/token",
-        "jwks_uri": f"{real}/jwks",
-    }
-    async with running_portal(place, changed(sample(), CONNECTION, fhir_base_url=look_alike)) as portal:
-        portal.outside.applications["https://127.0.0.1:8479"] = handler(lambda _: httpx.Response(200, json=endpoints))
-        ansel = await portal.signed_in(ANSEL)
+    async with at_a_look_alike(place) as ansel:
         assert code_of(await ansel.sign_in_anew(CONNECTION)) == "portal-ehr-answer"
 
 
 @pytest.mark.rule("portal-ehr-token-refused")
 async def test_an_id_token_of_another_issuer_does_not_prove_the_url(place: Place) -> None:
     """Even where the configuration lists the real EHR's origin, its tokens are not about the look-alike."""
-    look_alike = "https://127.0.0.1:8479/interconnect-lakeside-tst/api/FHIR/R4"
-    real = f"{EHR}/interconnect-lakeside-tst"
-    endpoints = {
-        "authorization_endpoint": f"{real}/oauth2/authorize",
-        "token_endpoint": f"{real}/oauth2/token",
-        "jwks_uri": f"{real}/oauth2/jwks",
-    }
-    stack = changed(sample(), CONNECTION, fhir_base_url=look_alike, token_endpoint_origins=(EHR,))
-    async with running_portal(place, stack) as portal:
-        portal.outside.applications["https://127.0.0.1:8479"] = handler(lambda _: httpx.Response(200, json=endpoints))
-        ansel = await portal.signed_in(ANSEL)
+    async with at_a_look_alike(place, token_endpoint_origins=(EHR,)) as ansel:
         page = await ansel.sign_in_anew(CONNECTION)
         assert "The sign-in is at another host than the FHIR base URL" in page.text
         to_ehr = await ansel.to_ehr(CONNECTION, page)
-        asked = query_of(to_ehr) | {"aud": f"{real}/api/FHIR/R4"}  # the look-alike changes it on the way
-        back = await ansel.at_ehr(f"{real}/oauth2/authorize?{urlencode(asked)}")
+        asked = query_of(to_ehr) | {"aud": f"{REAL}/api/FHIR/R4"}  # the look-alike changes it on the way
+        back = await ansel.at_ehr(f"{REAL}/oauth2/authorize?{urlencode(asked)}")
         assert code_of(await ansel.follow(back)) == "portal-ehr-token-refused"
 
 
