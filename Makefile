@@ -4,7 +4,7 @@
 MAKEFLAGS += --no-builtin-rules
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help demo up test mutate bench many fidelity check workflows format lock set-up browser clean
+.PHONY: help demo up test mutate bench many fidelity check workflows sbom format lock set-up browser clean
 
 CACHE := $(if $(filter /%,$(XDG_CACHE_HOME)),$(XDG_CACHE_HOME),$(HOME)/.cache)/teams-ehr-connector
 STATE := $(or $(CONNECTOR_STATE),$(CURDIR)/.local)
@@ -29,6 +29,7 @@ help:
 	@echo 'make many [ARGS="--organizations 1000"]         many organisations: preview, update, a launch at the last'
 	@echo 'make fidelity [ARM_TYPES=folder]                emitted resources against the definitions of Azure itself'
 	@echo 'make check | format                             style, types, house rules | apply the style'
+	@echo 'make sbom                                       the image: its bill of materials'
 	@echo 'make lock                                       resolve the requirements anew'
 	@echo 'make clean                                      stop what runs; empty .venv, .local and the cache'
 
@@ -69,12 +70,18 @@ check: $(STAMP)
 	@$(BIN)/ruff format --check
 	@$(BIN)/basedpyright
 	@$(BIN)/lint-imports --cache-dir .venv/cache/import-linter
+	@$(BIN)/hadolint Containerfile
 	@$(MAKE) --no-print-directory workflows
 
 # GitHub's workflow files: their schema, and what makes them unsafe.
 workflows: $(STAMP)
 	@$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	@$(BIN)/zizmor --offline --quiet --persona pedantic .github/workflows
+
+# The image's bill of materials. Its time is the commit's, so that the same commit has the same bill.
+sbom: $(STAMP)
+	@SOURCE_DATE_EPOCH=$${SOURCE_DATE_EPOCH:-$$(git log -1 --pretty=%ct)} \
+	    $(BIN)/python -m workflow.sbom --output "$(STATE)/sbom.cdx.json"
 
 format: $(STAMP)
 	@$(BIN)/ruff check --fix-only --quiet

@@ -12,16 +12,17 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
+from schemas.image import FILES, FOLDERS
 from tests.support.samples import ROOT
 from workflow.merge.withheld import BRANCHES
 from workflow.promotion import lists
 from workflow.promotion.remote import TOKEN_VARIABLE
 
 FOLDER = ROOT / ".github" / "workflows"
-FILES = sorted(FOLDER.glob("*"))
-NAMES = [f.name for f in FILES]
+NAMES = sorted(f.name for f in FOLDER.glob("*"))
 SOURCE = re.compile(r" *# Read in ([\w.-]+/[\w.-]+), (\.github/[\w./-]+) at [0-9a-f]{12}")
 PINNED = re.compile(r" *(?:- )?uses: [\w.-]+/[\w./-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+")
+SIGN_IN = {"deploy.yml", "image.yml", "throwaway.yml"}
 TOOLS = Path(sysconfig.get_path("scripts"))
 
 
@@ -39,7 +40,15 @@ def read(name: str) -> dict[str, Any]:
 
 
 def test_every_file_is_a_workflow_that_both_linters_accept() -> None:
-    assert NAMES == ["deploy.yml", "gate.yml", "pull-request.yml", "revocations.yml", "told.yml"]
+    assert NAMES == [
+        "deploy.yml",
+        "gate.yml",
+        "image.yml",
+        "pull-request.yml",
+        "revocations.yml",
+        "throwaway.yml",
+        "told.yml",
+    ]
     assert lint(FOLDER) == [0, 0]
 
 
@@ -91,7 +100,9 @@ def test_no_value_of_an_event_is_part_of_a_script(name: str) -> None:
 def test_no_job_has_more_than_it_names(name: str) -> None:
     workflow = read(name)
     assert workflow["permissions"] == {}
-    more = {"deploy.yml": {"id-token": "write"}, "revocations.yml": {"id-token": "write", "contents": "write"}}
+    more = {key: {"id-token": "write"} for key in SIGN_IN} | {
+        "revocations.yml": {"id-token": "write", "contents": "write"}
+    }
     for job in workflow["jobs"].values():
         assert {k: v for k, v in job["permissions"].items() if v != "read"} == more.get(name, {})
 
@@ -158,3 +169,86 @@ def test_production_is_deployed_from_its_environment_without_a_secret() -> None:
     assert brought < decided < updated
     assert "--policy-pack policies" in runs
     assert "GITHUB_PATH" not in text
+
+
+@pytest.mark.parametrize("name", sorted(SIGN_IN))
+def test_who_signs_in_to_azure_does_so_in_an_environment_without_a_secret(name: str) -> None:
+    assert "secrets." not in (FOLDER / name).read_text("utf-8")
+    for job in read(name)["jobs"].values():
+        logins = [step["with"] for step in job["steps"] if step.get("uses", "").startswith("azure/login@")]
+        assert len(logins) == 1
+        assert job["environment"] in {"image", "test", "production", "throwaway"}
+        assert all(value is True or value.startswith("${{ vars.") for value in logins[0].values())
+
+
+def steps_of(job: dict[str, Any]) -> list[str]:
+    """What a job does, in order: each script, or the action's name."""
+    return [step.get("run") or step["uses"].partition("@")[0] for step in job["steps"]]
+
+
+def place(steps: list[str], part: str) -> int:
+    """Of the one step that has this in it."""
+    (found,) = (index for index, step in enumerate(steps) if part in step)
+    return found
+
+
+def test_an_image_is_pushed_only_after_it_was_built_twice_started_and_scanned() -> None:
+    steps = steps_of(read("image.yml")["jobs"]["build"])
+    order = [
+        "--certificate-identity keyless@distroless",
+        "buildah build --no-cache",
+        "podman run",
+        "make sbom",
+        "podman push",
+    ]
+    places = [place(steps, part) for part in order]
+    assert places == sorted(places)
+    scans = [index for index, step in enumerate(steps) if step == "anchore/scan-action"]
+    assert len(scans) == 2
+    assert place(steps, "make sbom") < scans[0] < scans[1] < place(steps, "podman push")
+    assert "--read-only --read-only-tmpfs=false --network none" in steps[place(steps, "podman run")]
+
+
+def test_an_image_is_signed_and_attested_by_its_digest() -> None:
+    steps = steps_of(read("image.yml")["jobs"]["build"])
+    script = steps[place(steps, "podman push")]
+    assert 'image="$repository@$(cat digest)"' in script
+    signed = [line.split() for line in script.splitlines() if line.startswith("cosign ")]
+    assert [line[-1] for line in signed] == ['"$image"'] * 3
+    assert [line[line.index("--type") + 1] for line in signed if "--type" in line] == ["cyclonedx", "slsaprovenance1"]
+
+
+def test_the_digest_that_was_built_is_the_one_that_is_copied_and_production_builds_none() -> None:
+    workflow = read("image.yml")
+    build, test, production = (workflow["jobs"][name] for name in ("build", "test", "production"))
+    assert build["outputs"] == {"digest": "${{ steps.push.outputs.digest }}"}
+    assert test["needs"] == "build"
+    assert test["env"]["DIGEST"] == "${{ needs.build.outputs.digest }}"
+    assert production["env"]["DIGEST"] == "${{ inputs.digest }}"
+    assert (build["if"], production["if"]) == ("inputs.digest == ''", "inputs.digest != ''")
+    for job in (test, production):
+        copy = 'tools/copy_image.sh "$REGISTRY" "$DIGEST" "$SIGNER" "$REGISTRIES" > copied\n'
+        assert copy in steps_of(job)[-1]
+        assert "build" not in "".join(steps_of(job))
+    signer = "${{ github.server_url }}/${{ github.repository }}/.github/workflows/image.yml@refs/heads/main"
+    assert workflow["env"]["SIGNER"] == signer
+    assert workflow["on"]["push"]["branches"] == ["main"]
+
+
+def test_every_file_of_the_image_starts_a_build() -> None:
+    paths = set(read("image.yml")["on"]["push"]["paths"])
+    assert {*(f"{folder}/**" for folder in FOLDERS), *FILES, "Containerfile", ".dockerignore"} < paths
+
+
+def test_a_throwaway_stack_is_deployed_by_hand_where_nothing_else_is_and_always_destroyed() -> None:
+    throwaway = read("throwaway.yml")
+    assert set(throwaway["on"]) == {"workflow_dispatch"}
+    (job,) = throwaway["jobs"].values()
+    assert job["environment"] == "throwaway"
+    steps = steps_of(job)
+    assert place(steps, '= "$SUBSCRIPTION"') < place(steps, "stack select") < place(steps, "latestReadyRevisionName")
+    assert "--policy-pack policies" in steps[place(steps, "stack select")]
+    assert steps[place(steps, "--expect-no-changes")].count("--expect-no-changes") == 2
+    last = job["steps"][-1]
+    assert "destroy --stack" in last["run"]
+    assert last["if"] == "always() && steps.deploy.outcome != 'skipped'"
