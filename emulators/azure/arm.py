@@ -29,7 +29,7 @@ class Row:
     write_only: tuple[str, ...] = ()
     """Property paths that Azure takes and never gives back."""
     spelled: Mapping[str, str] = field(default_factory=dict[str, str])
-    """Inputs that have another name in the body: input to property."""
+    """Inputs that have another name in the body, at any depth: input to property."""
     located: bool = True
     globally_named: bool = False
     process: bool = False
@@ -75,7 +75,7 @@ class Row:
 
     def put_body(self, name: str, inputs: Mapping[str, Any]) -> dict[str, Any]:
         """What azure-native sends: the body of the PUT, as Azure's definition has it."""
-        return shape.put_back(self.definition, self._flat(name, inputs))
+        return shape.put_back(self.definition, self._flat(name, inputs), self.spelled)
 
     def to_arm(self, arm_id: str, inputs: Mapping[str, Any]) -> dict[str, Any]:
         """What this cloud keeps of a PUT: below its `properties` as flat as azure-native's inputs and outputs are."""

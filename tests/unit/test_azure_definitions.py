@@ -158,11 +158,21 @@ def test_numbers_need_not_be_whole_where_that_is_known(widget: Body) -> None:
 
 def test_what_the_sdk_lifts_out_of_properties_is_put_back_at_every_depth(widget: Body) -> None:
     flat = {"name": "abc", "word": "ab", "part": {"name": "p", "size": 1}, "rule": None}
-    assert put_back(widget, flat) == {
+    assert put_back(widget, flat, {}) == {
         "name": "abc",
         "properties": {"word": "ab", "part": {"name": "p", "properties": {"size": 1}}},
     }
-    assert put_back(widget, {"name": "abc"}) == {"name": "abc", "properties": {}}
+    assert put_back(widget, {"name": "abc"}, {}) == {"name": "abc", "properties": {}}
+
+
+def test_an_input_of_another_name_gets_the_propertys_at_every_depth(widget: Body) -> None:
+    spelled = {"saying": "word", "sort": "kind", "extent": "size", "bound": "limit"}
+    flat = {"name": "abc", "saying": "ab", "part": {"extent": 1}, "rule": {"sort": "Static", "bound": 2}}
+    assert put_back(widget, flat, spelled)["properties"] == {
+        "word": "ab",
+        "part": {"properties": {"size": 1}},
+        "rule": {"kind": "Static", "limit": 2},
+    }
 
 
 def test_the_extract_has_what_a_body_can_hold_and_no_more(folder: Path) -> None:

@@ -9,7 +9,7 @@ from emulators.azure.definitions.change import not_changeable, with_frozen
 from emulators.azure.definitions.reading import supplement
 from emulators.azure.errors import AzureError
 from emulators.azure.operations import ResourceManager
-from tests.support.azure_arm import SUBSCRIPTION, TENANT, account, create, place_of, vault, without_processes
+from tests.support.azure_arm import SUBSCRIPTION, TENANT, account, create, guid, place_of, vault, without_processes
 
 GROUP = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/rg"
 
@@ -57,6 +57,44 @@ def test_an_input_that_azure_names_otherwise_is_kept_under_azures_name(manager: 
     made = account(manager, enableHttpsTrafficOnly=True)
     assert made["properties"]["supportsHttpsTrafficOnly"] is True
     assert manager.outputs("azure-native:storage:StorageAccount", made)["enableHttpsTrafficOnly"] is True
+
+
+ROLES = f"/subscriptions/{SUBSCRIPTION}/providers/Microsoft.Authorization/roleDefinitions"
+SECRETS_USER = "4633458b-17de-408a-b874-0445c86b69e6"
+OTHER = "/subscriptions/4d4d4d4d-0000-4000-8000-0000000000ee"
+
+
+@pytest.mark.parametrize(
+    ("kind", "inputs", "status", "code"),
+    [
+        ("resources:ResourceGroup", {"resourceGroupName": "ends-with."}, 400, "InvalidResourceName"),
+        ("resources:ResourceGroup", {"resourceGroupName": "rg"}, 409, "Conflict"),
+        ("keyvault:Vault", {"resourceGroupName": "absent", "vaultName": "kv-two"}, 404, "ResourceGroupNotFound"),
+        ("keyvault:Vault", {"vaultName": "kv--two"}, 400, "InvalidResourceName"),
+        ("network:Subnet", {"virtualNetworkName": "absent", "subnetName": "s"}, 404, "ParentResourceNotFound"),
+        ("privatedns:VirtualNetworkLink", {"privateZoneName": "a.b", "virtualNetworkLinkName": "l"}, 404, "Parent"),
+        ("authorization:RoleAssignment", {"scope": OTHER}, 403, "LinkedAuthorizationFailed"),
+        ("authorization:RoleAssignment", {"scope": f"{GROUP}absent"}, 404, "ResourceGroupNotFound"),
+        (
+            "authorization:RoleAssignment",
+            {"scope": f"{GROUP}/providers/Microsoft.KeyVault/vaults/absent"},
+            404,
+            "ParentResourceNotFound",
+        ),
+        ("authorization:RoleAssignment", {"scope": GROUP, "roleAssignmentName": "reader"}, 400, "InvalidResourceName"),
+        ("authorization:RoleAssignment", {"scope": GROUP, "principalId": guid("2")}, 400, "PrincipalNotFound"),
+        ("authorization:RoleAssignment", {"scope": GROUP, "roleDefinitionId": f"{ROLES}/{guid('3')}"}, 404, "RoleDef"),
+    ],
+)
+def test_places_names_and_roles_that_azure_does_not_take(
+    manager: ResourceManager, kind: str, inputs: dict[str, Any], status: int, code: str
+) -> None:
+    vault = {"properties": {"tenantId": TENANT, "sku": {"name": "standard", "family": "A"}}}
+    role = {"roleAssignmentName": guid("1"), "principalId": guid("1"), "roleDefinitionId": f"{ROLES}/{SECRETS_USER}"}
+    given = {"keyvault:Vault": vault, "authorization:RoleAssignment": role}.get(kind, {}) | inputs
+    with pytest.raises(AzureError, match=code) as refused:
+        create(manager, kind, **given)
+    assert refused.value.status == status
 
 
 def at(path: str, value: object) -> dict[str, Any]:
