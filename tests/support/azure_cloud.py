@@ -22,10 +22,12 @@ import psutil
 
 from emulators import tls
 from emulators.azure import client
+from emulators.azure.arm import TYPES
 from emulators.azure.images import Images
 from emulators.azure.store import Store
 from emulators.state import MARKER_VARIABLE, STATE_VARIABLE
 from emulators.world import WORLD_VARIABLE
+from tests.support.drift import Resource
 
 ROOT = Path(__file__).parents[2]
 PROGRAM = ROOT / "tests" / "engine" / "azure_program"
@@ -138,6 +140,13 @@ class Cloud:
 
     def store(self) -> Store:
         return Store(self.state)
+
+    def resources(self) -> list[Resource]:
+        """What the stack's state has of the emulated cloud."""
+        done = self.run("stack", "export")
+        assert done.code == 0, done.output
+        state = json.loads(done.output)["deployment"]["resources"]
+        return [Resource(r["type"], r["id"], r["inputs"]) for r in state if r["type"] in TYPES]
 
     def get(self, path: str) -> str:
         """What the app answers, over its ingress."""

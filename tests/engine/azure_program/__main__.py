@@ -169,6 +169,7 @@ else:
         resource_group_name=group.name,
         account_name=account.name,
         container_name="heads",
+        metadata={"purpose": "heads"},
         opts=pulumi.ResourceOptions(provider=provider, depends_on=[blobs]),
     )
     immutable = az.storage.BlobContainerImmutabilityPolicy(
