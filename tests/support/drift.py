@@ -45,7 +45,7 @@ def chosen(contents: Contents, resources: Iterable[Resource], number: int) -> li
     choice = random.Random(number)
     by_type: dict[str, list[Drift]] = {}
     for resource in sorted(resources, key=lambda r: r.arm_id):
-        by_type.setdefault(resource.token, []).extend(_possible(contents, resource))
+        by_type.setdefault(resource.token, []).extend(possible(contents, resource))
     return [choice.choice(possible) for _, possible in sorted(by_type.items()) if possible]
 
 
@@ -59,7 +59,8 @@ def put(contents: Contents, drifts: Iterable[Drift]) -> None:
         place[last] = drift.now
 
 
-def _possible(contents: Contents, resource: Resource) -> list[Drift]:
+def possible(contents: Contents, resource: Resource) -> list[Drift]:
+    """Every property that was given and is in the store."""
     row, arm = TYPES[resource.token], contents.get(resource.arm_id)
     found: list[Drift] = []
     for path, value in leaves(dict(resource.inputs)):
