@@ -45,7 +45,7 @@ test: $(STAMP) browser
 	@$(BIN)/python -m tools.pulumi_cli >/dev/null
 	@$(BIN)/pytest $(or $(ARGS),--numprocesses 2)
 
-# Each rule is taken away in turn: its tests must fail and no other. No switch in the product: tests/mutation.
+# Each rule is taken away in turn, from outside (tests/mutation): its tests must fail, and no other unit test.
 mutate: $(STAMP)
 	@$(BIN)/python -m tests.mutation $(ARGS)
 

@@ -2,7 +2,8 @@
 
 A rule is the code of its reason or refusal, or the name of its policy. Rules of promotion, of configuration and of the
 gate, the policies, and whatever the runtime refuses, must have a test each; others are listed where a test names them.
-Owns the plugin; `tests/mutation` takes rules away and sees their tests fail.
+Owns the plugin. `tests/mutation` takes rules away and sees their unit tests fail, but for the runtime's refusals: those
+stay, and a test of `tests/runtime` that is marked with one must have produced it (`refusals.py`).
 """
 
 from collections.abc import Iterable
@@ -10,8 +11,7 @@ from functools import cache
 
 import pytest
 
-from schemas.promotion.reasons import Code
-from schemas.rules import RULES
+from tests.mutation.kinds import kind_of_each
 from tests.support.refusals import refusals
 from tests.support.workers import found
 
@@ -35,16 +35,7 @@ def table_of(items: Iterable[pytest.Item]) -> Table:
 @cache
 def must_have_tests() -> dict[str, str]:
     """The kind of each rule; asked at the end of a whole run only, which has imported the gate and the policies."""
-    from policies.pack import POLICIES
-    from workflow.merge.reasons import GateCode
-
-    return {
-        **dict.fromkeys(map(str, Code), "promotion"),
-        **dict.fromkeys(RULES, "configuration"),
-        **dict.fromkeys(map(str, GateCode), "gate"),
-        **{policy.name: "policy" for policy in POLICIES},
-        **refusals(),
-    }
+    return kind_of_each() | {code: f"refusal: {part}" for code, part in refusals().items()}
 
 
 def without_test(table: Table) -> list[str]:
@@ -72,9 +63,10 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     table = found(config, "rules")
     terminalreporter.section("rule -> tests")
     for code in sorted(table):
-        terminalreporter.write_line(f"{code:<34} {len(table[code]):>3}  {', '.join(_names(table[code]))}")
+        kind = must_have_tests().get(code, "other")
+        terminalreporter.write_line(f"{code:<34} {kind:<18} {len(table[code]):>3}  {', '.join(_names(table[code]))}")
     for code in without_test(table):
-        terminalreporter.write_line(f"{code:<34}   0  NO TEST OF THIS RULE ({must_have_tests()[code]})", red=True)
+        terminalreporter.write_line(f"{code:<34} {must_have_tests()[code]:<18}   0  NO TEST OF THIS RULE", red=True)
 
 
 def is_whole(config: pytest.Config) -> bool:

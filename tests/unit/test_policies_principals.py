@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from pulumi_policy import PolicyResource
+from pulumi_policy import PolicyResource, StackValidationArgs
 from pulumi_policy.proxy import unknown_checking_proxy
 
 from policies import principals
@@ -33,7 +33,11 @@ def outputs(stack: str) -> Outputs:
 
 
 def judged(found: Outputs) -> dict[str, str]:
-    return dict(principals.judge_identities(list(_resources(found))))
+    told: dict[str, str] = {}
+    principals.IDENTITIES.validate(  # pyright: ignore[reportUnknownMemberType]
+        StackValidationArgs(list(_resources(found))), lambda message, urn=None: told.update({str(urn): message})
+    )
+    return told
 
 
 def _resources(found: Outputs) -> Iterator[PolicyResource]:

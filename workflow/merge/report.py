@@ -39,9 +39,8 @@ def document(outcome: Outcome, preview: str = "") -> Document:
     }
 
 
-def not_judged(number: int, base: str, head: str, problem: str) -> Document:
+def not_judged(number: int, base: str, head: str, finding: Finding) -> Document:
     """Of a pull request that could not be judged: what was said of it before says nothing now."""
-    finding = Finding(GateCode.NOT_JUDGED, "a pull request that can be judged", problem)
     return {
         "form": FORM,
         "pullRequest": number,

@@ -18,7 +18,7 @@ from workflow.merge.fetching import checked_out, fetched
 from workflow.merge.gate import Gate, Outcome
 from workflow.merge.github import GitHub
 from workflow.merge.pull_request import PullRequest
-from workflow.merge.reasons import GateCode
+from workflow.merge.reasons import Finding, GateCode
 from workflow.merge.revision import Revision
 from workflow.merge.withheld import BRANCHES
 from workflow.project import Project
@@ -87,7 +87,8 @@ class Run:
             try:
                 found.append(self.check(number, preview=preview, say=say))
             except WorkflowError as problem:
-                found.append(reports.not_judged(number, base, head, str(problem)))
+                finding = Finding(GateCode.NOT_JUDGED, "a pull request that can be judged", str(problem))
+                found.append(reports.not_judged(number, base, head, finding))
                 _tell(found[-1], say)
         return found
 

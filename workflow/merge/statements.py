@@ -34,7 +34,7 @@ def check_statements(
         elif change.after is not None and change.after.sha not in gone:  # what moved is told where it was
             found = _verified(head, change.path, trusts)
             if isinstance(found, Reason):
-                yield _rejected(change.path, found)
+                yield from _rejected(change.path, found)
 
 
 def _of_list(
@@ -45,7 +45,7 @@ def _of_list(
         return
     found = _verified(head, change.path, trusts)
     if isinstance(found, Reason):
-        yield _rejected(change.path, found)
+        yield from _rejected(change.path, found)
         return
     before = _verified(base, change.path, trusts) if change.before is not None else None
     held = (
@@ -71,5 +71,5 @@ def _verified(revision: Revision, path: str, trusts: Sequence[Trust]) -> Verifie
     return next(r.reason for r in results if not isinstance(r, Verified))
 
 
-def _rejected(path: str, reason: Reason) -> Finding:
-    return Finding(GateCode.STATEMENT_REJECTED, reason.expected, f"{reason.got} [{reason.code}]", path)
+def _rejected(path: str, reason: Reason) -> Iterator[Finding]:
+    yield Finding(GateCode.STATEMENT_REJECTED, reason.expected, f"{reason.got} [{reason.code}]", path)
