@@ -25,6 +25,8 @@ SHORTEST = 12
 _RUN = re.compile(rb"[A-Za-z0-9_+/%%-]{%d,}" % SHORTEST)
 _BASE64 = re.compile(rb"[A-Za-z0-9+/_-]{40,}")
 _DEEP = 4
+_CHUNK = re.compile(r"[a-z]+-configuration-[0-9a-f]{24}(-[0-9]{4})?")
+"""A part of the configuration document. It is no secret, and in Pulumi's state as it is in the vault."""
 _PRIVATE = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.+?-----END [A-Z ]*PRIVATE KEY-----", re.DOTALL)
 
 
@@ -40,7 +42,7 @@ def confidences(state: Path) -> dict[str, set[bytes]]:
             values = [*record["received"], *record["issued"]]
             found[f"credentials of {log.parent.name}"] |= {part for value in values for part in parts_of(value)}
     for file in state.glob("azure/vaults/*/secrets/*.json"):
-        if not file.stem.startswith("configuration"):  # the document's chunks, which are no secret
+        if not _CHUNK.fullmatch(file.stem):
             for version in json.loads(file.read_bytes()):
                 found["secrets of the vaults"] |= set(_of_secret(version["value"]))
     for file in state.glob("azure/vaults/*/keys/*.json"):

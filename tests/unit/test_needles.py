@@ -172,7 +172,9 @@ def test_everything_that_a_stack_holds_in_confidence_is_gathered(tmp_path: Path)
     put("entra/credentials.jsonl", '{"received": ["received-value"], "issued": ["issued-value"]}\n')
     put("azure/vaults/v/secrets/sealing-key.json", [{"value": "an-older-sealing-key"}, {"value": "a-sealing-key"}])
     put("azure/vaults/v/secrets/ehr-key.json", [{"value": json.dumps({"pem": pem(RSA)})}])
-    put("azure/vaults/v/secrets/configuration-abc.json", [{"value": "a-chunk-of-the-document"}])
+    for chunk in ("emea-configuration-ffc58adb599f678b8044a03f", "emea-configuration-ffc58adb599f678b8044a03f-0001"):
+        put(f"azure/vaults/v/secrets/{chunk}.json", [{"value": "a-chunk-of-the-document"}])
+    put("azure/vaults/v/secrets/configuration-key.json", [{"value": "a-secret-of-that-name"}])
     put("azure/vaults/v/keys/portal-signing.json", [{"pem": pem(EC)}])
     put("entra/signing-key.pem", pem(RSA))
     put("ca/ca.pem", "-----BEGIN CERTIFICATE-----\nx\n-----END CERTIFICATE-----\n")
@@ -180,8 +182,9 @@ def test_everything_that_a_stack_holds_in_confidence_is_gathered(tmp_path: Path)
     put("passphrase", "a-passphrase")
     found = confidences(tmp_path)
     assert found["credentials of entra"] == {b"received-value", b"issued-value"}
-    assert {b"an-older-sealing-key", b"a-sealing-key", *private_parts(pem(RSA))} >= found["secrets of the vaults"]
-    assert b"a-sealing-key" in found["secrets of the vaults"]
+    secrets = {b"an-older-sealing-key", b"a-sealing-key", b"a-secret-of-that-name", *private_parts(pem(RSA))}
+    assert secrets >= found["secrets of the vaults"]
+    assert {b"a-sealing-key", b"a-secret-of-that-name"} <= found["secrets of the vaults"]
     assert found["keys of the vaults"] == set(private_parts(pem(EC)))
     assert found["key files"] == {p for p in private_parts(pem(RSA)) if len(p) >= 12}
     assert found["files of secrets"] == {b"a-client-secret", b"a-passphrase"}
