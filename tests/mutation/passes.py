@@ -4,6 +4,7 @@ Owns the processes and what is kept of a test: which rules it came to, and wheth
 prints is shown.
 """
 
+import contextvars
 import gc
 import json
 import os
@@ -71,6 +72,8 @@ class Collected:
         self.reached = frozenset[str]()
         """Rules that were come to while the tests were collected."""
         self.answer: object = None
+        self.context = contextvars.copy_context()
+        """What libraries hold in it while tests are collected: a thread's own would be empty."""
         self.fixtures = Fixtures()
 
     def pytest_configure(self, config: pytest.Config) -> None:
@@ -94,6 +97,7 @@ class Collected:
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         if not self.broken:
+            self.context = contextvars.copy_context()
             gc.freeze()  # so that forks share what is collected
             try:
                 self.answer = self.work(self)
@@ -116,7 +120,7 @@ class Collected:
                 failed[code] = in_a_process(partial(self._failed_without, code, came))
             return {"seen": [asdict(one) for one in seen], "failed": failed}
 
-        found = in_a_process(work)
+        found = in_a_process(partial(self.context.copy().run, work))
         return OfFile([Seen(**one) for one in found["seen"]], found["failed"])
 
     def _failed_without(self, code: str, items: Sequence[pytest.Item]) -> list[str]:
@@ -147,7 +151,8 @@ def collect(paths: Sequence[str], work: Callable[[Collected], object]) -> Any:
         hypothesis.settings.register_profile("mutation", EXAMPLES)
         plugin = Collected(work)
         with tempfile.TemporaryDirectory(prefix="connector-mutation-") as folder:
-            ended = pytest.main([*OPTIONS, f"--basetemp={folder}/tests", *paths], plugins=[plugin])
+            os.environ["PYTEST_DEBUG_TEMPROOT"] = folder  # each process has its own below it
+            ended = pytest.main([*OPTIONS, *paths], plugins=[plugin])
         return {"ended": int(ended), "broken": plugin.broken, "answer": plugin.answer}
 
     found = in_a_process(collected)

@@ -23,6 +23,7 @@ from schemas.audit_chain import (
 from schemas.audit_export import Export, ExportInvalid, about, read_lines, write_lines
 from schemas.loading import load_stack
 from schemas.promotion.envelope import StatementFile
+from schemas.promotion.reasons import Code
 from schemas.promotion.statement import payload
 from schemas.promotion.trust import Trust
 from schemas.vocabulary import GeographyName, Stage
@@ -265,13 +266,18 @@ def test_a_head_says_its_row_and_hash() -> None:
     assert read_head(head_file(row), TRUST, AMERICAS, TEST) == Head(1, row.row_hash, NOW)
 
 
+def of_another_key(code: Code, *key: str) -> Any:
+    """A head that this key signed, whose statement is refused with the code."""
+    return pytest.param({"key": key}, Flaw.HEAD_NOT_TRUSTED, marks=pytest.mark.rule(code))
+
+
 @pytest.mark.parametrize(
     ("changes", "flaw"),
     [
-        ({"key": (Stage.TEST, AMERICAS, "portal-signing")}, Flaw.HEAD_NOT_TRUSTED),
-        ({"key": (Stage.TEST, AMERICAS, "revocation-signing")}, Flaw.HEAD_NOT_TRUSTED),
-        ({"key": (Stage.TEST, GeographyName.EMEA, "worker-signing")}, Flaw.HEAD_NOT_TRUSTED),
-        ({"key": (Stage.PRODUCTION, AMERICAS, "worker-signing")}, Flaw.HEAD_NOT_TRUSTED),
+        of_another_key(Code.KEY_TYPE, Stage.TEST, AMERICAS, "portal-signing"),
+        of_another_key(Code.KEY_TYPE, Stage.TEST, AMERICAS, "revocation-signing"),
+        of_another_key(Code.KEY_SCOPE, Stage.TEST, GeographyName.EMEA, "worker-signing"),
+        of_another_key(Code.KEY_UNKNOWN, Stage.PRODUCTION, AMERICAS, "worker-signing"),
         ({"geography": GeographyName.EMEA}, Flaw.HEAD_ELSEWHERE),
         ({"stage": Stage.PRODUCTION, "key": (Stage.TEST, AMERICAS, "worker-signing")}, Flaw.HEAD_ELSEWHERE),
         ({"name": "americas-test/000000000002.json"}, Flaw.HEAD_ELSEWHERE),
@@ -298,6 +304,7 @@ def test_a_statement_of_another_type_is_no_head() -> None:
     assert finding.flaw is Flaw.HEAD_NOT_TRUSTED
 
 
+@pytest.mark.rule(Code.STATEMENT_MALFORMED, Code.SIGNATURE_INVALID)
 def test_a_head_changed_by_one_byte_does_not_count() -> None:
     (row,) = chained(some_contents(1))
     file = head_file(row)

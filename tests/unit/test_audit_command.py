@@ -11,6 +11,7 @@ import pytest
 from typer.testing import Result
 
 from schemas.audit_export import about, write_lines
+from schemas.promotion.reasons import Code
 from schemas.vocabulary import Stage
 from tests.support.audit_chains import AMERICAS, TEST, chained, head_file, some_contents
 from tests.support.command import connector
@@ -123,6 +124,7 @@ def test_a_file_of_another_stack_is_refused(exported: Path, tmp_path: Path) -> N
     assert "of americas, test, which this stack is not" in str(result.exception)
 
 
+@pytest.mark.rule(Code.KEY_UNKNOWN)
 def test_heads_by_keys_that_the_stack_does_not_pin_do_not_count(tmp_path: Path) -> None:
     now = datetime.now(UTC)
     rows = chained(some_contents(2, now - timedelta(minutes=5)))

@@ -10,6 +10,7 @@ import pytest
 
 from runtime.portal.repository.objects import AUTHOR
 from schemas.promotion.promoted import FILE, Promoted
+from schemas.promotion.reasons import Code
 from schemas.promotion.statement import BreakGlass
 from schemas.vocabulary import GeographyName, Stage
 from tests.support.pull_request_attacks import (
@@ -204,10 +205,28 @@ ATTACKS: dict[str, tuple[Callable[[Scene], Scene], GateCode]] = {
     ),
 }
 
+BY_PROMOTION: dict[str, tuple[Code, ...]] = {
+    "proposed and promoted at once": (Code.NOT_PROPOSED,),
+    "the approval left out": (Code.CONFIGURATION_CHANGED,),
+    "a refusal at the same serial": (Code.APPROVAL_REFUSED,),
+    "a serial that ends all serials": (Code.PROMOTED_DIFFERS,),
+    "another's entry taken out": (Code.PROMOTED_ROLLED_BACK,),
+    "promoted.json emptied": (Code.PROMOTED_ROLLED_BACK,),
+    "promoted.json taken away": (Code.PROMOTED_ROLLED_BACK,),
+    "the new statement renamed": (Code.STATEMENT_MISPLACED,),
+    "the new statement signed by another geography": (Code.KEY_SCOPE,),
+    "an older list of revocations": (Code.KEY_UNKNOWN, Code.REVOCATIONS_OLDER),
+    "a trailer signed by another key": (Code.KEY_TYPE,),
+}
+"""The attacks that the gate knows by rules of promotion."""
+
 
 @pytest.mark.parametrize(
     "name",
-    [pytest.param(name, marks=pytest.mark.rule(code)) for name, (_, code) in ATTACKS.items()],
+    [
+        pytest.param(name, marks=pytest.mark.rule(code, *BY_PROMOTION.get(name, ())))
+        for name, (_, code) in ATTACKS.items()
+    ],
 )
 def test_one_change_of_an_accepted_pull_request_is_refused_for_one_reason(name: str) -> None:
     attack, code = ATTACKS[name]
@@ -220,13 +239,14 @@ def test_the_accepted_pull_request_passes() -> None:
     assert [d.connection for _, d in outcome.promoted()] == [CONNECTION]
 
 
+NEWER_LIST = "with a newer list of revocations"
 ACCEPTED: dict[str, Callable[[Scene], Scene]] = {
     "as the portal proposes it": proposed,
     "as promote commits it": lambda s: s.last(author=None, committer=None, identity=AUTHOR),
     "with an edit of the documentation": hand_added,
     "with a person's change on GitHub's pages": by(ROBIN, User("web-flow")),
     "with a comment after the approval": reviewed((QUINN, "APPROVED", True), (QUINN, "COMMENTED", True)),
-    "with a newer list of revocations": lambda s: s.edit(
+    NEWER_LIST: lambda s: s.edit(
         {
             REVOCATIONS: statement_file(
                 private_key(Stage.PRODUCTION, GeographyName.AMERICAS, "revocation-signing"),
@@ -237,11 +257,15 @@ ACCEPTED: dict[str, Callable[[Scene], Scene]] = {
 }
 
 
-@pytest.mark.parametrize("name", ACCEPTED)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(n, marks=[pytest.mark.rule(Code.KEY_UNKNOWN)] if n == NEWER_LIST else []) for n in ACCEPTED],
+)
 def test_what_does_not_matter_stops_nobody(name: str) -> None:
     assert codes(ACCEPTED[name](accepted_scene())) == set()
 
 
+@pytest.mark.rule(GateCode.NOT_APPROVED, Code.APPROVAL_MISSING, Code.KEY_UNKNOWN)
 def test_broken_glass_serves_what_nobody_approved_and_promotes_nothing() -> None:
     scene = accepted_scene()
     sha256 = entry(scene.head, CONNECTION, 1).sha256
@@ -278,6 +302,7 @@ ALONE: dict[str, Callable[[Scene], Scene]] = {
 }
 
 
+@pytest.mark.rule(GateCode.REVIEW_MISSING)
 @pytest.mark.parametrize("name", ALONE)
 def test_what_a_promotion_relies_on_changes_in_a_pull_request_of_its_own(name: str) -> None:
     """Reviewed by a platform engineer, as everything is."""

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from emulators.github.site import Rules
 from schemas.promotion.envelope import StatementFile
+from schemas.promotion.reasons import Code
 from schemas.promotion.statement import Revoked, Verdict, at
 from schemas.vocabulary import GeographyName, Stage
 from tests.support.github_site import FULL_NAME, Api, GitHub
@@ -28,6 +29,7 @@ from workflow.merge.app_token import app_token
 from workflow.merge.fetching import FetchFailed
 from workflow.merge.github import GitHubFailed
 from workflow.merge.markdown import block, code, plain
+from workflow.merge.reasons import GateCode
 from workflow.merge.run import ReportInvalid, Run, post_report, post_reports, write_reports
 from workflow.project import Project
 
@@ -145,6 +147,7 @@ def test_what_others_say_of_the_gates_check_counts_for_nothing(world: World) -> 
     assert world.people["quinn"].refused("PUT", "pulls/1/merge", {})[0] == 405
 
 
+@pytest.mark.rule(GateCode.REVIEW_MISSING)
 def test_a_comment_is_no_review(world: World) -> None:
     world.people["pat-approver"].made("POST", "pulls/1/reviews", {"event": "APPROVE"})
     world.people["quinn"].made("POST", "issues/1/comments", {"body": "APPROVED"})
@@ -153,6 +156,7 @@ def test_a_comment_is_no_review(world: World) -> None:
     assert [f["code"] for f in world.found["findings"]] == ["review-missing"]
 
 
+@pytest.mark.rule(GateCode.REVIEW_STALE, GateCode.APPROVER_REVIEW_MISSING)
 def test_a_push_after_the_check_makes_it_anothers(world: World) -> None:
     world.approve()
     world.check()
@@ -163,6 +167,7 @@ def test_a_push_after_the_check_makes_it_anothers(world: World) -> None:
     assert {f["code"] for f in world.found["findings"]} == {"review-stale", "approver-review-missing"}
 
 
+@pytest.mark.rule(GateCode.BASE_MOVED)
 def test_a_base_that_moved_is_checked_again(world: World) -> None:
     world.approve()
     world.github.push("main", {"docs/note.md": b"more\n"})
@@ -170,6 +175,7 @@ def test_a_base_that_moved_is_checked_again(world: World) -> None:
     assert [f["code"] for f in world.found["findings"]] == ["base-moved"]
 
 
+@pytest.mark.rule(GateCode.NOT_APPROVED, Code.CONFIGURATION_CHANGED)
 def test_a_refusal_fails_both_checks(tmp_path: Path) -> None:
     scene = accepted_scene().text("Pulumi.local-prod.yaml", ('provider: "5101"', 'provider: "6101"'))
     world = opened(tmp_path, scene)
@@ -180,11 +186,14 @@ def test_a_refusal_fails_both_checks(tmp_path: Path) -> None:
     assert "configuration&#45;changed" in world.runs()[f"approval/{CONNECTION}"]["output"]["summary"]
 
 
+REFUSED = pytest.mark.rule(GateCode.NOT_APPROVED, Code.APPROVAL_REFUSED)
+
+
 @pytest.mark.parametrize(
     ("serial", "decision", "passes"),
     [
-        (3, Verdict.REFUSE, False),
-        (2, Verdict.REFUSE, False),
+        pytest.param(3, Verdict.REFUSE, False, marks=REFUSED),
+        pytest.param(2, Verdict.REFUSE, False, marks=REFUSED),
         (1, Verdict.REFUSE, True),
         (3, Verdict.APPROVE, True),
     ],
@@ -214,10 +223,10 @@ def revoking(version: int, *connections: str) -> StatementFile:
 @pytest.mark.parametrize(
     ("lists", "passes"),
     [
-        ([revoking(2, CONNECTION)], False),
+        pytest.param([revoking(2, CONNECTION)], False, marks=pytest.mark.rule(GateCode.NOT_APPROVED, Code.REVOKED)),
         ([revoking(2, "prairie-production")], True),
         ([revoking(2, CONNECTION), revoking(3)], True),
-        ([revoking(3), revoking(2, CONNECTION)], True),
+        pytest.param([revoking(3), revoking(2, CONNECTION)], True, marks=pytest.mark.rule(Code.REVOCATIONS_OLDER)),
     ],
 )
 def test_the_newest_list_of_revocations_that_is_published_decides(
@@ -230,7 +239,8 @@ def test_the_newest_list_of_revocations_that_is_published_decides(
     assert [f for f in world.found["findings"] if "[revoked]" not in f["got"]] == []
 
 
-@pytest.mark.parametrize("what", ["refusal", "revocation"])
+@pytest.mark.rule(GateCode.NOT_APPROVED)
+@pytest.mark.parametrize("what", ["refusal", pytest.param("revocation", marks=pytest.mark.rule(Code.REVOKED))])
 def test_a_pass_is_taken_back_by_what_is_published_after_it(world: World, what: str) -> None:
     """Nothing of the pull request changed: the gate judges every open one again when something is published."""
     world.approve()
@@ -247,7 +257,7 @@ def test_a_pass_is_taken_back_by_what_is_published_after_it(world: World, what: 
     assert world.people["quinn"].refused("PUT", "pulls/1/merge", {})[0] == 405
 
 
-@pytest.mark.rule("not-judged")
+@pytest.mark.rule(GateCode.NOT_JUDGED)
 def test_a_pass_of_what_cannot_be_judged_any_more_is_taken_back(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     world.approve()
     world.check()
@@ -261,6 +271,7 @@ def test_a_pass_of_what_cannot_be_judged_any_more_is_taken_back(world: World, mo
     assert world.people["quinn"].refused("PUT", "pulls/1/merge", {})[0] == 405
 
 
+@pytest.mark.rule(GateCode.REVIEW_MISSING)
 def test_every_open_pull_request_of_the_default_branch_is_judged_and_no_other(world: World) -> None:
     robin = world.people["robin"]
     for number, base in ((2, "main"), (3, "promote"), (4, "main")):
@@ -282,6 +293,7 @@ def test_a_refusal_that_nobody_signed_keeps_nothing_back(world: World) -> None:
     assert world.check()[0] is True
 
 
+@pytest.mark.rule(GateCode.PATH_UNCLEAR)
 def test_what_somebody_chose_is_harmless_in_checks_and_logs(tmp_path: Path) -> None:
     evil = "docs/\x1b[2J\u202e[x](https:evil) @org|`x`<img src=x>.md"
     world = opened(tmp_path, accepted_scene().edit({evil: b"x"}))

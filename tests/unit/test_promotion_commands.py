@@ -8,6 +8,7 @@ import pytest
 
 from runtime.promotion.revocations import BLOB, CONTAINER
 from schemas.promotion.approvals import Approvals
+from schemas.promotion.reasons import Code
 from schemas.promotion.statement import Revoked, Verdict, at
 from schemas.vocabulary import GeographyName, Stage
 from tests.support import statements
@@ -31,6 +32,7 @@ def approved(project: Path) -> Path:
     return project
 
 
+@pytest.mark.rule(Code.APPROVAL_MISSING)
 def test_nothing_approved_would_stop_production(project: Path) -> None:
     checked = connector(project, "check", "--promotion", "local-prod")
     assert checked.exit_code == 1
@@ -45,12 +47,14 @@ def test_what_is_approved_would_not_stop_production(project: Path) -> None:
     assert checked.output.endswith("stack local-prod: 4 of 4 connections approved; an update would not stop\n")
 
 
+@pytest.mark.rule(Code.APPROVAL_MISSING)
 def test_what_is_not_approved_in_test_takes_no_launches_and_stops_nothing(project: Path) -> None:
     checked = connector(project, "check", "--promotion", "local")
     assert checked.exit_code == 0
     assert "0 of 4 connections approved; 4 take no launches; an update would not stop" in checked.output
 
 
+@pytest.mark.rule(Code.APPROVAL_MISSING)
 def test_decisions_as_one_document(project: Path) -> None:
     checked = connector(project, "check", "--promotion", "local-prod", "--output", "json")
     (stack,) = json.loads(checked.output)["stacks"]
@@ -68,6 +72,7 @@ def test_an_invalid_stack_is_told_with_its_problems(project: Path) -> None:
     assert "Pulumi.local-prod.yaml:1:" in checked.output
 
 
+@pytest.mark.rule(Code.APPROVAL_MISSING)
 def test_a_connection_of_which_nothing_is_known_is_explained(project: Path) -> None:
     told = connector(project, "explain", "lakeside-production").output
     assert "lakeside-production of lakeside (americas, production)" in told
@@ -78,6 +83,7 @@ def test_a_connection_of_which_nothing_is_known_is_explained(project: Path) -> N
     assert told.endswith("nothing was signed about it\n")
 
 
+@pytest.mark.rule(Code.KEY_UNKNOWN)
 def test_who_approved_when_which_digest_and_on_what_evidence(project: Path) -> None:
     told = connector(approved(project), "explain", "lakeside-production").output
     connection = stack_of("local-prod").organizations[0].connections[0]
@@ -89,6 +95,7 @@ def test_who_approved_when_which_digest_and_on_what_evidence(project: Path) -> N
     assert "approvals/lakeside/lakeside-production/approval-000001-approve.json" in told
 
 
+@pytest.mark.rule(Code.KEY_UNKNOWN, Code.STATEMENT_MALFORMED, Code.TEST_CONNECTION_MISSING)
 def test_a_history_is_told_in_order_and_as_one_document(project: Path) -> None:
     stack = stack_of("local")
     organization = stack.organizations[0]
@@ -153,6 +160,7 @@ def explained(project: Path) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.rule(Code.KEY_UNKNOWN, Code.REVOKED)
 def test_a_revocation_that_is_published_and_not_merged_is_told(project: Path, channel: dict[str, bytes]) -> None:
     channel["production"] = a_list(2, "lakeside-production")
     found = explained(approved(project))
@@ -164,6 +172,7 @@ def test_a_revocation_that_is_published_and_not_merged_is_told(project: Path, ch
     assert "which is not merged here" in told
 
 
+@pytest.mark.rule(Code.KEY_UNKNOWN)
 def test_an_older_list_in_the_channel_decides_nothing(project: Path, channel: dict[str, bytes]) -> None:
     channel["production"] = a_list(1, "lakeside-production")
     found = explained(approved(project))
@@ -171,11 +180,13 @@ def test_an_older_list_in_the_channel_decides_nothing(project: Path, channel: di
     assert found["decision"]["decision"] == "approved"
 
 
+@pytest.mark.rule(Code.KEY_UNKNOWN)
 def test_a_channel_without_a_list_says_so(project: Path, channel: dict[str, bytes]) -> None:
     assert channel == {}
     assert "list of revocations in the channel: none" in connector(approved(project), "explain", CONNECTION).output
 
 
+@pytest.mark.rule(Code.KEY_UNKNOWN, Code.STATEMENT_MALFORMED)
 def test_a_list_that_nobody_signed_is_told_and_decides_nothing(project: Path, channel: dict[str, bytes]) -> None:
     channel["production"] = a_list(2, CONNECTION).replace(b'"sig":"', b'"sig":"AA')
     found = explained(approved(project))
@@ -183,6 +194,7 @@ def test_a_list_that_nobody_signed_is_told_and_decides_nothing(project: Path, ch
     assert found["decision"]["decision"] == "approved"
 
 
+@pytest.mark.rule(Code.KEY_UNKNOWN)
 def test_a_channel_that_is_out_of_reach_is_told(project: Path) -> None:
     told = connector(approved(project), "explain", CONNECTION).output
     assert "could not be read (the emulated cloud has no storage account of americas, production)" in told
@@ -204,6 +216,7 @@ def test_records_are_printed_for_an_approved_connection(project: Path) -> None:
     assert "https://localhost:8451" in connector(project, "records", "lakeside-production").output
 
 
+@pytest.mark.rule(Code.APPROVAL_MISSING)
 @pytest.mark.parametrize("kind", ["text", "json", "csv"])
 def test_there_are_no_records_before_the_approval(project: Path, kind: str) -> None:
     refused = connector(project, "records", "lakeside-production", "--format", kind)

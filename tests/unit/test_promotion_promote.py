@@ -7,6 +7,7 @@ import pytest
 
 from schemas.promotion.approvals import Approvals
 from schemas.promotion.promoted import FILE, read_promoted
+from schemas.promotion.reasons import Code
 from schemas.vocabulary import Stage
 from tests.support.command import connector
 from tests.support.program import stack_of
@@ -114,6 +115,7 @@ def test_statements_are_taken_from_the_portals_branches(project: Path) -> None:
     assert not (approvals / "prairie").exists()
 
 
+@pytest.mark.rule(Code.APPROVAL_MISSING)
 def test_what_is_not_approved_changes_nothing_and_every_reason_is_told(project: Path) -> None:
     space = workspace(project)
     refused = connector(project, "promote", "lakeside")

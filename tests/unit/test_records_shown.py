@@ -54,7 +54,16 @@ LEAVE_IT = {
     Code.REHEARSAL_EXPIRED,
     Code.ORGANIZATION_INCOMPLETE,
 }
-each_scene = pytest.mark.parametrize("scene", SCENES, ids=lambda s: s.name)
+OF_SCENES: dict[str, tuple[Code, ...]] = {
+    "refused": (Code.APPROVAL_REFUSED,),
+    "expired": (Code.APPROVAL_EXPIRED,),
+    "withdrawn by an edit": (Code.CONFIGURATION_CHANGED,),
+    "revoked": (Code.REVOKED,),
+}
+"""The rules that hide the records."""
+each_scene = pytest.mark.parametrize(
+    "scene", [pytest.param(s, id=s.name, marks=pytest.mark.rule(*OF_SCENES.get(s.name, ()))) for s in SCENES]
+)
 each_connection = pytest.mark.parametrize("connection", CONNECTIONS)
 
 
@@ -131,9 +140,21 @@ DECIDED: dict[str, tuple[World, type[Decision], bool]] = {
         W.served().configured(Stage.TEST, PRODUCTION, frame_origins=()), Approved, True,
     ),
 }  # fmt: skip
+OF_DECIDED: dict[str, tuple[Code, ...]] = {
+    "its test connection not approved yet": (Code.ORGANIZATION_INCOMPLETE,),
+    "a rehearsal with another image": (Code.REHEARSAL_IMAGE,),
+    "a change waived": (Code.CONFIGURATION_CHANGED, Code.BREAK_GLASS),
+    "a change waived, and no rehearsal": (Code.CONFIGURATION_CHANGED, Code.BREAK_GLASS, Code.REHEARSAL_MISSING),
+    "served, its approval expired": (Code.APPROVAL_EXPIRED,),
+    "served, its approval expired, and a new image": (Code.APPROVAL_EXPIRED, Code.REHEARSAL_IMAGE),
+}
+"""The rules without which something else is decided."""
 
 
-@pytest.mark.parametrize(("world", "kind", "shown"), DECIDED.values(), ids=DECIDED)
+@pytest.mark.parametrize(
+    ("world", "kind", "shown"),
+    [pytest.param(*row, id=name, marks=pytest.mark.rule(*OF_DECIDED.get(name, ()))) for name, row in DECIDED.items()],
+)
 def test_what_is_decided_says_whether_they_are_shown(world: World, kind: type[Decision], shown: bool) -> None:
     decision = world.decided()[PRODUCTION]
     assert type(decision) is kind
@@ -189,6 +210,7 @@ def test_the_command_exports_what_the_approver_approved_before_it_is_promoted(pr
     assert found["records"][0]["recordId"] == "5101"
 
 
+@pytest.mark.rule(Code.APPROVAL_MISSING)
 def test_the_command_exports_what_no_production_stack_has_yet(project: Path) -> None:
     (project / "Pulumi.local-prod.yaml").unlink()
     refused = connector(project, "records", PRODUCTION)

@@ -185,9 +185,12 @@ def test_what_the_vault_signed_is_a_statement_that_everybody_accepts() -> None:
 @pytest.mark.parametrize(
     ("changes", "code"),
     [
-        ({"key_id": "f" * 64}, "key-unknown"),
-        ({"name": "portal-signing"}, "signature-invalid"),
-        ({"key_id": next(p for p in trusted()._pins if p != pin().key_id)}, "signature-invalid"),  # pyright: ignore[reportPrivateUsage]
+        pytest.param(changes, code, marks=pytest.mark.rule(code))
+        for changes, code in [
+            ({"key_id": "f" * 64}, "key-unknown"),
+            ({"name": "portal-signing"}, "signature-invalid"),
+            ({"key_id": next(p for p in trusted()._pins if p != pin().key_id)}, "signature-invalid"),  # pyright: ignore[reportPrivateUsage]
+        ]
     ],
 )
 def test_nobody_gets_a_statement_that_would_not_count(changes: dict[str, str], code: str) -> None:
@@ -196,6 +199,7 @@ def test_nobody_gets_a_statement_that_would_not_count(changes: dict[str, str], c
         run(sign(vault(FakeVault()), wrong, trusted(), body()))
 
 
+@pytest.mark.rule("key-type")
 def test_a_key_signs_no_type_of_statement_that_is_not_its_own() -> None:
     portal = trusted().signing_pin(StatementType.APPROVAL, GeographyName.AMERICAS)
     assert portal is not None
@@ -203,6 +207,7 @@ def test_a_key_signs_no_type_of_statement_that_is_not_its_own() -> None:
         run(sign(vault(FakeVault()), portal, trusted(), body()))
 
 
+@pytest.mark.rule("key-scope")
 def test_a_key_signs_nothing_of_another_geography() -> None:
     elsewhere = trusted().signing_pin(StatementType.REHEARSAL, GeographyName.EMEA)
     assert elsewhere is not None
@@ -229,6 +234,7 @@ def test_a_vault_that_gives_no_signature_is_unavailable(answer: httpx.Response) 
         run(vault(lambda _: answer).sign("worker-signing", "1", b"0" * 32))
 
 
+@pytest.mark.rule("signature-invalid")
 def test_stages_have_keys_of_their_own() -> None:
     production = replace(FakeVault(), stage=Stage.PRODUCTION)
     with pytest.raises(SignatureUseless, match="signature-invalid"):

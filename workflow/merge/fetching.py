@@ -50,14 +50,14 @@ def fetched(
 
 
 class _Wants:
-    """Asks for commits by their ids, and for those of the branches with one of the prefixes."""
+    """Asks for commits by their ids, and for those of the branches with one of the prefixes, in the names' order."""
 
     def __init__(self, commits: list[ObjectID], prefixes: tuple[bytes, ...]) -> None:
         self.commits, self.prefixes = commits, prefixes
         self.found: list[ObjectID] = []
 
     def __call__(self, refs: Mapping[Ref, ObjectID], depth: int | None = None) -> list[ObjectID]:
-        self.found = sorted({sha for name, sha in refs.items() if name.startswith(self.prefixes)})
+        self.found = list(dict.fromkeys(sha for name, sha in sorted(refs.items()) if name.startswith(self.prefixes)))
         return [*self.commits, *(c for c in self.found if c not in self.commits)]
 
 
