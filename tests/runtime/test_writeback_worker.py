@@ -48,6 +48,19 @@ async def test_it_delivers_what_the_application_queued(here: Clinic) -> None:
     assert len(here.remotes.told) == 1
 
 
+async def test_a_notification_wakes_it_however_seldom_it_looks(here: Clinic, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pages show who comes and goes once it was woken, not once it has looked again."""
+    monkeypatch.setattr(worker, "POLL_SECONDS", 3600.0)
+    listening = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'LISTEN \"procrastinate%' AND state = 'idle'"
+    await here.provider()
+    async with working(here):
+        await until(here, listening, 1)
+        for number, left in enumerate((False, True), 1):
+            event = here.event(f"n-{number}", number, staff("p-1", left=left))
+            assert (await here.notify(here.item(event))).status_code == 202
+            await until(here, "SELECT presence FROM participant", "left" if left else "connected")
+
+
 async def test_it_mends_a_meeting_once_graph_answers_again(here: Clinic) -> None:
     here.remotes.broken["lobby"] = lambda _: httpx.Response(403, json={"error": {"code": "Forbidden"}})
     await here.provider()
