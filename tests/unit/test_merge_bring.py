@@ -7,6 +7,7 @@ from dulwich.refs import Ref
 from dulwich.repo import Repo
 
 from schemas.promotion.promoted import FILE
+from schemas.promotion.reasons import Code
 from schemas.promotion.statement import Revoked, Verdict, at
 from schemas.vocabulary import GeographyName, Stage
 from tests.support import statements
@@ -66,6 +67,7 @@ def decided(github: GitHub) -> str:
     return connector(github.folder.parent / "project", "check", "--promotion", "local-prod").output
 
 
+@pytest.mark.rule(Code.APPROVAL_REFUSED, Code.TEST_CONNECTION_MISSING)
 def test_a_refusal_that_was_published_since_withdraws(github: GitHub) -> None:
     github.push("connector/statements-americas", said(2, Verdict.REFUSE))
     assert "4 of 4 connections approved" in decided(github)
@@ -74,6 +76,7 @@ def test_a_refusal_that_was_published_since_withdraws(github: GitHub) -> None:
     assert "[approval-refused]" in decided(github)
 
 
+@pytest.mark.rule(Code.REVOCATIONS_OLDER, Code.REVOKED)
 def test_a_list_that_was_published_since_withdraws_and_an_older_one_does_not(github: GitHub) -> None:
     github.push("connector/revocations-production-americas-1", revoked(1))
     assert brought(github) == ""

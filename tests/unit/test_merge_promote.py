@@ -11,6 +11,7 @@ from tests.support.samples import ROOT
 from tests.support.statements import IMAGE, NOW, emulated_anchors
 from workflow.merge.gate import Gate, Outcome
 from workflow.merge.pull_request import Authors, PullRequest, Review
+from workflow.merge.reasons import GateCode
 from workflow.merge.revision import Revision
 from workflow.project import Project
 from workflow.promotion.promote import Promotion, promote
@@ -52,6 +53,7 @@ def test_what_promote_proposes_passes(proposed: tuple[GitHub, Promotion]) -> Non
     assert [d.connection for _, d in outcome.promoted()] == ["lakeside-production"]
 
 
+@pytest.mark.rule(GateCode.NOT_APPROVED)
 def test_an_edit_on_top_of_it_does_not(proposed: tuple[GitHub, Promotion]) -> None:
     github, made = proposed
     content = made.changes[PRODUCTION_FILE].replace(b"lakeside-prd-patient", b"lakeside-prd-other")

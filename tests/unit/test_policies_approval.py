@@ -15,6 +15,7 @@ from pulumi_policy.proxy import unknown_checking_proxy
 
 from policies import approval
 from schemas.promotion.approvals import Approvals
+from schemas.promotion.reasons import Code
 from schemas.stack_config import EhrConnection, Organization, StackConfig
 from schemas.vocabulary import GeographyName, RehearsalPolicy, Stage
 from tests.support import statements
@@ -80,7 +81,7 @@ def test_what_is_approved_and_rehearsed_passes(project: Path) -> None:
     assert violations(run(stack_of(STACK), project), project) == {}
 
 
-@pytest.mark.rule(approval.POLICY.name)
+@pytest.mark.rule(approval.POLICY.name, Code.APPROVAL_MISSING)
 def test_a_program_without_its_check_is_stopped(project: Path) -> None:
     """`run` emits without asking: as if the check had been removed from `__main__.py`."""
     found = violations(run(stack_of(STACK), project), project)
@@ -95,7 +96,12 @@ EDITED = "https://127.0.0.1:8473/interconnect-rheinland-prd/api/FHIR/R5"
 @pytest.mark.rule(approval.POLICY.name)
 @pytest.mark.parametrize(
     ("changes", "code"),
-    [({"fhir_base_url": EDITED}, "approval-url"), ({"frame_origins": ()}, "configuration-changed")],
+    [
+        pytest.param({"fhir_base_url": EDITED}, "approval-url", marks=pytest.mark.rule(Code.APPROVAL_URL)),
+        pytest.param(
+            {"frame_origins": ()}, "configuration-changed", marks=pytest.mark.rule(Code.CONFIGURATION_CHANGED)
+        ),
+    ],
 )
 def test_an_edit_of_one_value_is_stopped(project: Path, changes: dict[str, Any], code: str) -> None:
     put(project, accepted(project))
@@ -105,7 +111,7 @@ def test_an_edit_of_one_value_is_stopped(project: Path, changes: dict[str, Any],
     assert told(found).count("see the violation before") == 1
 
 
-@pytest.mark.rule(approval.POLICY.name)
+@pytest.mark.rule(approval.POLICY.name, Code.APPROVAL_EXPIRED)
 def test_an_expired_approval_is_stopped(project: Path) -> None:
     put(project, accepted(project, now() - timedelta(days=364)))
     put(project, without_approvals(accepted(project)))
@@ -117,7 +123,7 @@ def without_approvals(approvals: Approvals) -> Approvals:
     return Approvals(tuple(s for s in approvals.statements if "/approval-" not in s.path))
 
 
-@pytest.mark.rule(approval.POLICY.name)
+@pytest.mark.rule(approval.POLICY.name, Code.APPROVAL_MISSING)
 def test_a_missing_approval_is_stopped(project: Path) -> None:
     put(project, without_approvals(accepted(project)))
     assert "[approval-missing]" in told(violations(run(emea(), project), project))
@@ -191,7 +197,7 @@ LITERAL = "expected the literal values of one document"
         (of_container(**{approval.SHA256: UNKNOWN}), LITERAL),
         (of_container(**{approval.COUNT: "many"}), LITERAL),
         (without_chunks, "the chunks are incomplete"),
-        (with_another_image, "[rehearsal-image]"),
+        pytest.param(with_another_image, "[rehearsal-image]", marks=pytest.mark.rule(Code.REHEARSAL_IMAGE)),
     ],
 )
 def test_what_cannot_be_judged_is_stopped(project: Path, change: Change, said: str) -> None:
@@ -223,7 +229,7 @@ def many(stack: StackConfig, stage: Stage) -> StackConfig:
     return stack.model_copy(update={"organizations": (*stack.organizations, *made)})
 
 
-@pytest.mark.rule(approval.POLICY.name)
+@pytest.mark.rule(approval.POLICY.name, Code.APPROVAL_MISSING)
 def test_a_document_in_several_chunks_is_judged_whole(project: Path) -> None:
     found = accepted(project, test=many(emea("local"), Stage.TEST))
     put(project, found)

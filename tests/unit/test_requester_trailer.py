@@ -8,6 +8,7 @@ import pytest
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from schemas.promotion.reasons import Code
 from schemas.promotion.requester import (
     TRAILER,
     ChangeRequest,
@@ -100,7 +101,21 @@ FORGERIES = {
 }
 
 
-@pytest.mark.parametrize("forged", FORGERIES.values(), ids=FORGERIES)
+BY_PROMOTION = {
+    "signed by the worker's key": Code.KEY_TYPE,
+    "signed by another geography's portal": Code.KEY_SCOPE,
+    "signed by a key of one's own": Code.KEY_UNKNOWN,
+}
+"""The forgeries that are known by a rule of promotion."""
+
+
+@pytest.mark.parametrize(
+    "forged",
+    [
+        pytest.param(forged, id=name, marks=[pytest.mark.rule(BY_PROMOTION[name])] if name in BY_PROMOTION else [])
+        for name, forged in FORGERIES.items()
+    ],
+)
 def test_a_forged_trailer_proves_nothing(forged: tuple[str, str]) -> None:
     text, expected = forged
     found = requester_of(text, BASE, FILES, trust())
