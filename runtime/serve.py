@@ -16,6 +16,7 @@ from starlette.applications import Starlette
 from runtime.bootstrap import Services
 from runtime.health import watch_connections
 from runtime.logs import log
+from runtime.tasks import end
 from runtime.web import create_application
 
 
@@ -53,6 +54,6 @@ async def run(services: Services, application: Starlette, beside: Coroutine[Any,
     try:
         await Server(config).serve()
     finally:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
+        await end(task)
+    if not task.cancelled():
+        task.result()

@@ -33,6 +33,7 @@ from runtime.meeting.prepare import prepare_visit
 from runtime.meeting.renewal import mend, remove_left_over, renew_due
 from runtime.promotion.rehearsals import rehearse
 from runtime.purge import purge
+from runtime.tasks import end
 from runtime.visit.process import process_notification
 from runtime.visit.rows import unprepared
 from runtime.writeback.delivery import deliver
@@ -177,9 +178,8 @@ async def run(services: Services) -> None:
             await _work(queue)
         finally:
             probe.should_exit = True
-            for task in schedule:
-                task.cancel()
-            await asyncio.gather(serving, *schedule, return_exceptions=True)
+            await end(*schedule)
+            await asyncio.gather(serving, return_exceptions=True)
             await heads.finish()
 
 

@@ -7,11 +7,12 @@ again soon.
 import asyncio
 import itertools
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from runtime.errors import ConnectorError
 from runtime.logs import log, where
+from runtime.tasks import end
 
 if TYPE_CHECKING:
     from runtime.bootstrap import Services
@@ -31,9 +32,7 @@ async def deciding(services: "Services") -> AsyncGenerator[None]:
     try:
         yield
     finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
+        await end(task)
 
 
 async def decide_once(services: "Services") -> bool:

@@ -121,9 +121,14 @@ OF_THE_PORTAL = {
 @pytest.mark.parametrize(("stack", "expected"), [("test", IN_EVERY_STAGE | OF_THE_PORTAL), ("prod", IN_EVERY_STAGE)])
 def test_each_principal_has_the_least_role_at_the_narrowest_scope(stack: str, expected: set[tuple[str, ...]]) -> None:
     assignments = azure("authorization:RoleAssignment", stack)
+    vaults = {v.inputs["vaultName"]: v.name for v in azure("keyvault:Vault", stack)}
     for geography in ("americas", "emea"):
         found = [
-            (a.name.rsplit("-", 1)[1], ROLES[last(a.inputs["roleDefinitionId"])], last(a.inputs["scope"]))
+            (
+                a.name.rsplit("-", 1)[1],
+                ROLES[last(a.inputs["roleDefinitionId"])],
+                vaults.get(s := last(a.inputs["scope"]), s),
+            )
             for a in assignments
             if a.name.startswith(geography)
         ]

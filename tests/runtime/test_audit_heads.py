@@ -18,6 +18,7 @@ from runtime.audit import Action, AuditRow
 from runtime.audit_heads import CONTAINER, AuditHeads
 from runtime.errors import StorageUnavailable
 from runtime.purge import purge
+from runtime.tasks import end
 from schemas.audit_chain import ChainedRow, Finding, Flaw, Head, head_name, read_heads, verify_chain
 from schemas.promotion.envelope import StatementFile
 from schemas.vocabulary import GeographyName, Stage
@@ -366,8 +367,7 @@ async def test_the_worker_chains_while_it_runs_and_anchors_at_its_end(here: Clin
         while here.rows("SELECT count(*) FROM audit WHERE sequence = 1") != [(1,)]:  # noqa: ASYNC110 - by the clock
             await asyncio.sleep(0.05)
     await record(here, Action.LINKED)
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
+    await end(task)
     assert heads(here)[-1].sequence == len(rows(here)) >= 2
     assert here.rows("SELECT count(*) FROM audit WHERE sequence IS NULL") == [(0,)]
     assert json.loads(here.storage.blobs[CONTAINER][head_name(AMERICAS, TEST, len(rows(here)))])["payloadType"]

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 
 import pytest
@@ -11,9 +10,11 @@ from starlette.applications import Starlette
 from runtime.portal.outbox import branch_of, keep_publishing, publish, wake
 from runtime.portal.repository import Conflict, ProposedChange, RepositoryUnavailable
 from runtime.promotion import statements
+from runtime.tasks import end
 from schemas.promotion.envelope import StatementFile
 from tests.support.launching import Place
 from tests.support.portal import Person, Portal, changed, everything_approved, running_portal, sample
+from tests.support.privileges import login
 
 pytestmark = pytest.mark.anyio
 CONNECTION = "lakeside-test"
@@ -93,9 +94,7 @@ async def test_the_loop_goes_on_after_a_failure_and_is_woken_by_a_decision(
             await repository.arrived.wait()
         assert len(repository.made) == 1
     finally:
-        loop.cancel()
-        with suppress(asyncio.CancelledError):
-            await loop
+        await end(loop)
 
 
 async def test_two_portals_do_not_publish_at_once(portal: Portal) -> None:
@@ -109,8 +108,11 @@ async def test_two_portals_do_not_publish_at_once(portal: Portal) -> None:
 
 async def test_statements_of_the_worker_are_published_too(portal: Portal) -> None:
     file = StatementFile("approvals/lakeside/lakeside-test/rehearsal-20260601t120000z-000000000000.json", b"{}\n")
-    async with portal.services.database.transaction() as connection:
-        await statements.record(connection, file, "lakeside", CONNECTION, "rehearsal")
+    with login(portal.place.postgres, "connector_worker", portal.place.database) as worker:
+        worker.execute(
+            "INSERT INTO statement (path, organization_id, connection_id, kind, content) VALUES (%s, %s, %s, %s, %s)",
+            (file.path, "lakeside", CONNECTION, "rehearsal", file.content.decode()),
+        )
     repository = Pushes()
     assert await publish(portal.services, repository) == 1
     assert repository.made[0][1] == {file.path: file.content}

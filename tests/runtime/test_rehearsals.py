@@ -11,6 +11,7 @@ import pytest
 from runtime import worker
 from runtime.promotion.rehearsals import rehearse
 from runtime.promotion.statements import mark_published, stored, unpublished
+from runtime.tasks import end
 from runtime.writeback.delivery import deliver
 from schemas.handover import Handover
 from schemas.promotion.envelope import StatementFile, Verified, verify
@@ -190,8 +191,7 @@ async def test_the_worker_rehearses_by_the_clock(here: Clinic, monkeypatch: pyte
             while not await recorded(here):  # noqa: ASYNC110 - the worker tells nobody but the database
                 await asyncio.sleep(0.05)
     finally:
-        working.cancel()
-        await asyncio.gather(working, return_exceptions=True)
+        await end(working)
 
 
 async def test_what_was_published_is_not_published_again(here: Clinic) -> None:

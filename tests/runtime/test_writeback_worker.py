@@ -10,6 +10,7 @@ import pytest
 
 from runtime import worker
 from runtime.bootstrap import Services
+from runtime.tasks import end
 from tests.support.ehr_emulator import free_port
 from tests.support.postgres import PostgresServer
 from tests.support.visits import Clinic, clinic, staff
@@ -30,8 +31,7 @@ async def working(here: Clinic) -> AsyncGenerator[Services]:
     try:
         yield services
     finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        await end(task)
 
 
 async def until(here: Clinic, query: str, wanted: object) -> None:
