@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from schemas.vocabulary import GeographyName
+from tests.support.needles import looks_like_a_credential
 from tests.support.stack import TestStack
 from workflow.visit import PRESENCE, WRITE_BACKS
 
@@ -16,6 +17,7 @@ def test_the_demo_prints_one_document_of_whole_visits_and_leaves_nothing(
     files = {f: f.read_bytes() for f in tmp_path.glob("*.yaml")}
     ended = stack.connector("demo", "--appointments", "5", "--seed", "2", "--output", "json")
     assert ended.returncode == 0, ended.stderr
+    assert looks_like_a_credential((ended.stdout + ended.stderr).encode()) == []
     document = json.loads(ended.stdout)
     assert set(document) == {"organizations", "promotion", "resources", "seconds"}
     story(document["promotion"])
