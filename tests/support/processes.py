@@ -53,9 +53,16 @@ def described(processes: Iterable[psutil.Process]) -> list[str]:
 
 def supervisor(stack: TestStack) -> psutil.Process:
     """The one supervisor. It leads its POSIX session."""
-    (found,) = stack.named("-m emulators.azure.supervisor")
-    assert os.getsid(found.pid) == found.pid, "the supervisor leads no session of its own"
-    return found
+    found: list[psutil.Process] = []
+
+    def is_one() -> bool:
+        """Providers start one each, and all but one of them end at once."""
+        found[:] = stack.named("-m emulators.azure.supervisor")
+        return len(found) == 1
+
+    until(is_one, "one supervisor", 30)
+    assert os.getsid(found[0].pid) == found[0].pid, "the supervisor leads no session of its own"
+    return found[0]
 
 
 def in_session(session: int) -> list[psutil.Process]:
