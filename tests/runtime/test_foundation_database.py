@@ -6,7 +6,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import psycopg
 import pytest
 from psycopg import errors
 
@@ -30,6 +29,7 @@ from tests.support.postgres import (
     give_password,
     running_postgres,
 )
+from tests.support.privileges import login, may
 from tests.support.refusals import code_of
 
 pytestmark = pytest.mark.anyio
@@ -61,19 +61,6 @@ COLUMNS = {
 
 def newest_revision() -> str:
     return max(file.name[:4] for file in Path(versions.__path__[0]).glob("0*.py"))
-
-
-def login(server: PostgresServer, role: str, database: str) -> psycopg.Connection[Any]:
-    parameters: dict[str, Any] = connection_parameters(settings_for(server, database, role)) | {"password": PASSWORD}
-    return psycopg.connect(**parameters, autocommit=True)
-
-
-def may(connection: psycopg.Connection[Any], statement: str) -> bool:
-    try:
-        connection.execute(statement.encode())
-    except errors.InsufficientPrivilege:
-        return False
-    return True
 
 
 # --- init -------------------------------------------------------------------------------------------------------
