@@ -20,6 +20,8 @@ export UV_NO_PROGRESS := 1
 # The certificates that the machine trusts, as git and pip do: some networks have their own authority.
 export UV_SYSTEM_CERTS := 1
 export PIP_NO_CACHE_DIR := 1
+# Each of some hundred processes would compile everything again.
+unexport PYTHONDONTWRITEBYTECODE
 
 help:
 	@echo 'make demo [ARGS="--appointments 20 --seed 7"]   the whole product on this machine, then all of it is gone'

@@ -8,6 +8,7 @@ ended. The exit code 32 means that the error has been shown already.
 """
 
 import asyncio
+import gc
 import json
 import logging
 import os
@@ -18,6 +19,7 @@ import traceback
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import pulumi
 import pulumi.runtime
@@ -91,8 +93,9 @@ def _run_in_stack(run: ProgramRun, main: Path) -> int:
     executor = ThreadPoolExecutor(max_workers=max(run.parallel, 1) * 4)
     loop.set_default_executor(executor)
 
-    def program() -> None:
+    async def program() -> None:
         runpy.run_path(run.program, run_name="__main__")
+        await _settled()
 
     try:
         loop.run_until_complete(pulumi.runtime.run_in_stack(program))
@@ -111,6 +114,21 @@ def _run_in_stack(run: ProgramRun, main: Path) -> int:
     return 0
 
 
+async def _settled() -> None:
+    """Until what the program began has ended, or the first of it has failed, which the SDK then tells.
+
+    The SDK's own waiting looks at every output anew whenever one is there: with a thousand, for longer than all the
+    rest takes. It finds them ended now.
+    """
+    known: Any = pulumi.runtime.settings
+    outputs: set[asyncio.Future[Any]] = known.SETTINGS.outputs
+    calls: list[asyncio.Future[Any]] = known._get_rpc_manager().rpcs
+    while pending := [future for future in (*outputs, *calls) if not future.done()]:
+        _, unfinished = await asyncio.wait(pending, return_when=asyncio.FIRST_EXCEPTION)
+        if unfinished:
+            return
+
+
 def _traceback_from(main: Path, error: Exception) -> str:
     """The traceback from the program's own first line on: what called it is no help to its reader."""
     frames = traceback.extract_tb(error.__traceback__)
@@ -127,6 +145,7 @@ def run_policy_pack(arguments: list[str]) -> None:
 
 def main() -> None:
     end_with_parent()
+    gc.disable()  # the SDK's many thousand classes are here to stay, and so is what a program makes: it ends soon
     match sys.argv[1:]:
         case ["program", encoded]:
             sys.exit(run_program(ProgramRun.decode(encoded)))

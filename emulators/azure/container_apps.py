@@ -31,6 +31,7 @@ from emulators.state import MARKER_VARIABLE
 READY_SECONDS = 90.0
 INIT_SECONDS = 120.0
 PROBE_SECONDS = 0.1
+PROBE_TIMEOUT_SECONDS = 2.0
 LIVENESS_SECONDS = 10.0
 MAXIMUM_GRACE_SECONDS = 5.0
 """However long the template lets a replica take to end: people wait for this one."""
@@ -46,6 +47,8 @@ class Platform:
     identities: ManagedIdentityEndpoint
     principal_of: Callable[[str], Principal | None]
     """The identity behind an ARM id."""
+    probes: httpx.AsyncClient
+    """The client of every probe: a client for each would load the machine's certificates again."""
 
 
 class ContainerApp:
@@ -134,14 +137,13 @@ class Revision:
         """Until every replica's readiness probe passes. Raises AzureError after ninety seconds or three early ends."""
         probe = _probe(self.template["containers"][0], "Readiness")
         deadline = time.monotonic() + READY_SECONDS
-        async with httpx.AsyncClient(timeout=2.0, trust_env=False) as client:
-            for kept, port in zip(self._replicas, self.ports, strict=True):
-                if probe is None:
-                    await asyncio.sleep(0.5)
-                while not (kept.alive and (probe is None or await _passes(client, probe, port))):
-                    if time.monotonic() > deadline or len(kept.exits) >= 3:
-                        raise self._failed(kept.name, f"is not ready after {len(kept.exits)} early ends")
-                    await asyncio.sleep(PROBE_SECONDS)
+        for kept, port in zip(self._replicas, self.ports, strict=True):
+            if probe is None:
+                await asyncio.sleep(0.5)
+            while not (kept.alive and (probe is None or await self._passes(probe, port))):
+                if time.monotonic() > deadline or len(kept.exits) >= 3:
+                    raise self._failed(kept.name, f"is not ready after {len(kept.exits)} early ends")
+                await asyncio.sleep(PROBE_SECONDS)
 
     async def stop(self) -> None:
         if self._watch is not None:
@@ -225,15 +227,26 @@ class Revision:
         threshold = int(probe.get("failureThreshold") or 3)
         await asyncio.sleep(float(probe.get("initialDelaySeconds") or 0) + period)
         failures = dict.fromkeys(self.ports, 0)
-        async with httpx.AsyncClient(timeout=float(probe.get("timeoutSeconds") or 2), trust_env=False) as client:
-            while True:
-                for kept, port in zip(self._replicas, self.ports, strict=True):
-                    healthy = not kept.alive or await _passes(client, probe, port)
-                    failures[port] = 0 if healthy else failures[port] + 1
-                    if failures[port] >= threshold:
-                        failures[port] = 0
-                        await kept.restart()
-                await asyncio.sleep(period)
+        while True:
+            for kept, port in zip(self._replicas, self.ports, strict=True):
+                healthy = not kept.alive or await self._passes(probe, port)
+                failures[port] = 0 if healthy else failures[port] + 1
+                if failures[port] >= threshold:
+                    failures[port] = 0
+                    await kept.restart()
+            await asyncio.sleep(period)
+
+    async def _passes(self, probe: Mapping[str, Any], port: int) -> bool:
+        get = probe["httpGet"]
+        headers = {h["name"]: h["value"] for h in list_at(get, "httpHeaders")}
+        url = f"http://127.0.0.1:{port}{get.get('path') or '/'}"
+        try:
+            answer = await self.platform.probes.get(
+                url, headers=headers, timeout=float(probe.get("timeoutSeconds") or PROBE_TIMEOUT_SECONDS)
+            )
+        except httpx.HTTPError:
+            return False
+        return 200 <= answer.status_code < 400
 
 
 def _probe(container: Mapping[str, Any], kind: str) -> dict[str, Any] | None:
@@ -242,16 +255,6 @@ def _probe(container: Mapping[str, Any], kind: str) -> dict[str, Any] | None:
         if probe.get("type") == kind and probe.get("httpGet"):
             return cast(dict[str, Any], probe)
     return None
-
-
-async def _passes(client: httpx.AsyncClient, probe: Mapping[str, Any], port: int) -> bool:
-    get = probe["httpGet"]
-    headers = {h["name"]: h["value"] for h in list_at(get, "httpHeaders")}
-    try:
-        answer = await client.get(f"http://127.0.0.1:{port}{get.get('path') or '/'}", headers=headers)
-    except httpx.HTTPError:
-        return False
-    return 200 <= answer.status_code < 400
 
 
 def _fingerprint(arm: Mapping[str, Any]) -> str:

@@ -18,6 +18,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import httpx
 import psutil
 
 from emulators import tls
@@ -63,8 +64,10 @@ class Supervisor:
         tenant_id = world.entra.registrations[0].home_tenant_id
         groups = world.entra.groups_of(tenant_id)
         self.planes = DataPlanes(state, tenant_id, self._on_database_token, groups)
+        # Like a kubelet's, each probe is a new connection.
+        probes = httpx.AsyncClient(trust_env=False, limits=httpx.Limits(max_keepalive_connections=0))
         self.platform = Platform(
-            state, self.children, Images(state, tree), self.planes.identities, self.planes.principal_of
+            state, self.children, Images(state, tree), self.planes.identities, self.planes.principal_of, probes
         )
         self.problems: dict[str, str] = {}
         self._came_up: set[str] = set()
@@ -229,6 +232,7 @@ class Supervisor:
         await asyncio.gather(*(app.stop() for app in self.apps.values()), self.services.stop())
         await asyncio.gather(*((s.delete() if self._last else s.stop()) for s in self.servers.values()))
         await self.planes.stop()
+        await self.platform.probes.aclose()
         self.template.begin().cancel()
 
     async def _keep_reaper(self) -> None:
