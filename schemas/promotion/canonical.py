@@ -1,13 +1,17 @@
 """JSON that no two readers understand differently: strict in, canonical (RFC 8785) out, digests with their domain.
 
-Refused are duplicate keys, numbers with a fraction or beyond 2^53 - 1, half characters, and anything after the value.
+Refused are duplicate keys, numbers with a fraction or beyond 2^53 - 1, half characters, and anything after the value;
+of base64, all but the one spelling of the bytes.
 """
 
+import base64
+import binascii
 import hashlib
 import json
-from typing import Any
+from typing import Annotated, Any
 
 import rfc8785
+from pydantic import AfterValidator
 
 LARGEST_BYTES = 1024 * 1024
 DEEPEST = 20
@@ -36,6 +40,26 @@ def read_json(data: bytes) -> Any:
         raise NotStrictJson(f"expected JSON: {type(e).__name__}") from None
     _check(value, 0)
     return value
+
+
+def read_base64(text: str) -> bytes:
+    """The bytes of standard base64 with padding whose spare bits are zero (RFC 4648, 3.5). Raises `NotStrictJson`."""
+    try:
+        data = base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        raise NotStrictJson("expected base64 with padding") from None
+    if base64.b64encode(data).decode() != text:
+        raise NotStrictJson("expected base64 whose spare bits are zero")
+    return data
+
+
+def _is_base64(text: str) -> str:
+    read_base64(text)
+    return text
+
+
+Base64 = Annotated[str, AfterValidator(_is_base64)]
+"""Text that `read_base64` takes."""
 
 
 def canonical(value: Any) -> bytes:

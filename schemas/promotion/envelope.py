@@ -6,22 +6,20 @@ must be the RFC 8785 form of what was understood, so a statement has one spellin
 read as something else (a number in quotes, a null).
 """
 
-import base64
-import binascii
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Annotated, Any, cast
 from weakref import WeakKeyDictionary
 
-from pydantic import Field, StringConstraints, ValidationError
+from pydantic import Field, ValidationError
 from securesystemslib.dsse import Envelope
 from securesystemslib.exceptions import UnverifiedSignatureError, VerificationError
 from securesystemslib.signer import Signature  # pyright: ignore[reportPrivateImportUsage] # in its __all__ by name only
 
 from schemas.config_model import ConfigModel
 from schemas.problems import bare
-from schemas.promotion.canonical import NotStrictJson, canonical, read_json
+from schemas.promotion.canonical import Base64, NotStrictJson, canonical, read_base64, read_json
 from schemas.promotion.reasons import Code, Reason
 from schemas.promotion.statement import (
     PAYLOAD_TYPE,
@@ -38,16 +36,14 @@ from schemas.promotion.trust import Trust
 from schemas.scalars import KeyId
 from schemas.vocabulary import StatementType
 
-_Base64 = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9+/]+={0,2}$")]
-
 
 class _Signature(ConfigModel):
     keyid: KeyId
-    sig: _Base64
+    sig: Base64
 
 
 class _File(ConfigModel):
-    payload: _Base64
+    payload: Base64
     payload_type: str
     signatures: Annotated[tuple[_Signature, ...], Field(min_length=1, max_length=1)]
 
@@ -146,12 +142,11 @@ def _verify(file: StatementFile, trust: Trust) -> Verified | Reason:
 def _envelope(content: bytes) -> Envelope | Reason:
     try:
         file = _File.model_validate(read_json(content), by_alias=True, by_name=False)
-        payload = base64.b64decode(file.payload, validate=True)
-        signature = base64.b64decode(file.signatures[0].sig, validate=True)
-    except (NotStrictJson, ValidationError, binascii.Error) as e:
+    except (NotStrictJson, ValidationError) as e:
         return Reason(Code.STATEMENT_MALFORMED, "a DSSE envelope with one signature", _problem(e))
-    key_id = file.signatures[0].keyid
-    return Envelope(payload, file.payload_type, {key_id: Signature(key_id, signature.hex())})
+    (signature,) = file.signatures
+    signatures = {signature.keyid: Signature(signature.keyid, read_base64(signature.sig).hex())}
+    return Envelope(read_base64(file.payload), file.payload_type, signatures)
 
 
 def _statement(payload: bytes) -> tuple[StatementType, Statement, Predicate] | Reason:

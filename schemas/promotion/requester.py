@@ -9,7 +9,6 @@ Owns making and verifying, both pure. Whoever verifies brings the commit's messa
 """
 
 import base64
-import binascii
 import hashlib
 import re
 from collections.abc import Mapping
@@ -22,7 +21,7 @@ from securesystemslib.exceptions import UnverifiedSignatureError, VerificationEr
 from securesystemslib.signer import Signature  # pyright: ignore[reportPrivateImportUsage] # in its __all__ by name only
 
 from schemas.config_model import ConfigModel
-from schemas.promotion.canonical import NotStrictJson, canonical, digest, read_json
+from schemas.promotion.canonical import Base64, NotStrictJson, canonical, digest, read_base64, read_json
 from schemas.promotion.reasons import Reason
 from schemas.promotion.statement import Account
 from schemas.promotion.trust import Trust
@@ -40,7 +39,7 @@ SIGNED_BY = StatementType.APPROVAL
 Revision = Annotated[str, StringConstraints(pattern=r"^(?:[0-9a-f]{40}|[0-9a-f]{64})$")]
 """A git commit."""
 
-_Base64 = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9+/]+={0,2}$", max_length=4000)]
+_ShortBase64 = Annotated[Base64, StringConstraints(max_length=4000)]
 
 
 class ChangeRequest(ConfigModel):
@@ -55,10 +54,10 @@ class ChangeRequest(ConfigModel):
 
 
 class _Envelope(ConfigModel):
-    payload: _Base64
+    payload: _ShortBase64
     payload_type: str
     keyid: KeyId
-    sig: _Base64
+    sig: _ShortBase64
 
 
 @dataclass(frozen=True)
@@ -113,16 +112,12 @@ def requester_of(
     if len(values) > 1:
         return Unproven(f"one trailer {TRAILER}", f"{len(values)}")
     try:
-        envelope = _Envelope.model_validate(
-            read_json(base64.b64decode(values[0], validate=True)), by_alias=True, by_name=False
-        )
-        body = base64.b64decode(envelope.payload, validate=True)
-        signature = base64.b64decode(envelope.sig, validate=True)
-    except (NotStrictJson, ValidationError, binascii.Error, ValueError):
+        envelope = _Envelope.model_validate(read_json(read_base64(values[0])), by_alias=True, by_name=False)
+    except (NotStrictJson, ValidationError):
         return Unproven(f"a signed trailer {TRAILER}", "something else")
     if envelope.payload_type != PAYLOAD_TYPE:
         return Unproven(f"payloadType {PAYLOAD_TYPE}", "another")
-    request = _verified(body, envelope.keyid, signature, trust)
+    request = _verified(read_base64(envelope.payload), envelope.keyid, read_base64(envelope.sig), trust)
     return request if isinstance(request, Unproven) else _of_this_change(request, message, base, files)
 
 

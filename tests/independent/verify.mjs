@@ -82,6 +82,12 @@ function place(type, said) {
   return names[type] && `approvals/${said.organization}/${said.connection}/${names[type]()}.json`;
 }
 
+function fromBase64(text) {
+  const bytes = Buffer.from(text, "base64");
+  expect(bytes.toString("base64") === text, "base64 whose spare bits are zero");
+  return bytes;
+}
+
 const trust = json(join(folder, "trust.json"));
 
 function verified(path) {
@@ -96,10 +102,10 @@ function verified(path) {
   const spki = Buffer.from(anchor.publicKey, "base64");
   expect(sha256(spki) === keyid, "a key id that is the SHA-256 of the key");
   const key = createPublicKey({ key: spki, format: "der", type: "spki" });
-  const payload = Buffer.from(envelope.payload, "base64");
+  const payload = fromBase64(envelope.payload);
   const algorithm = key.asymmetricKeyType === "ec" ? "sha256" : null;
   const signed = preAuthenticationEncoding(envelope.payloadType, payload);
-  expect(verify(algorithm, signed, key, Buffer.from(sig, "base64")), "a signature of the payload");
+  expect(verify(algorithm, signed, key, fromBase64(sig)), "a signature of the payload");
 
   const statement = JSON.parse(payload.toString("utf8"));
   expect(canonicalize(statement) === payload.toString("utf8"), "the RFC 8785 form");

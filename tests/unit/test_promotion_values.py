@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import string
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from schemas.promotion.approvals import Held, accept
-from schemas.promotion.canonical import LARGEST_BYTES, canonical, digest
+from schemas.promotion.canonical import LARGEST_BYTES, canonical, digest, read_base64
 from schemas.promotion.digest import connection_digest, connection_form
 from schemas.promotion.envelope import (
     NotStrictJson,
@@ -108,6 +109,36 @@ def test_canonical_json_reads_as_what_it_was_and_is_its_own_canonical_form(value
     data = canonical(value)
     assert read_json(data) == value
     assert canonical(read_json(data)) == data
+
+
+@given(st.binary(max_size=80))
+def test_base64_is_read_back(data: bytes) -> None:
+    assert read_base64(base64.b64encode(data).decode()) == data
+
+
+@pytest.mark.parametrize(
+    "text", ["YR==", "YWJ=", "YQ", "YQ=", "YWJj=", "YQ==YQ==", " YQ==", "YQ==\n", "Y-__", "YQ\u00b2="]
+)
+def test_base64_of_another_spelling_is_refused(text: str) -> None:
+    """What its library reads as the same bytes included: one signature must not be many files."""
+    with pytest.raises(NotStrictJson, match="expected base64"):
+        read_base64(text)
+
+
+@pytest.mark.rule(Code.STATEMENT_MALFORMED)
+def test_a_statement_whose_signature_is_spelled_otherwise_does_not_count() -> None:
+    """The spare bits of its base64 are set; nine signatures in ten have some, so one of forty does."""
+    head = AuditHead(geography=GEOGRAPHY, stage=Stage.TEST, sequence=7, issued=at(NOW))
+    files = (sign(WORKER, payload(head, "a" * 64)) for _ in range(40))
+    content = next(file for file in files if b'="}' in file)
+    letters = string.ascii_uppercase + string.ascii_lowercase + string.digits + "+/"
+    last = content.rindex(b'="}') - (2 if b'=="}' in content else 1)
+    other = letters[letters.index(chr(content[last])) + 1].encode()
+    found = verify(
+        StatementFile("a/000000000007.json", content[:last] + other + content[last + 1 :]), trust(), placed=False
+    )
+    assert isinstance(found, Rejected)
+    assert found.reason.code is Code.STATEMENT_MALFORMED
 
 
 def test_a_digest_is_of_its_domain() -> None:
