@@ -10,8 +10,8 @@ import pytest
 
 from emulators.state import STATE_VARIABLE
 from emulators.world import WORLD_VARIABLE
-from tests.engine.test_program_lifecycle import edit, only
 from tests.support.leftovers import Household, git_status
+from tests.support.one_geography import keep_only
 from tests.support.processes import described, in_session, supervisor
 from tests.support.stack import TestStack
 from workflow.project import PROJECT_VARIABLE
@@ -39,7 +39,7 @@ def test_preview_up_refresh_and_destroy_end_with_zero_and_leave_nothing(
     folder = tmp_path / "project"
     folder.mkdir()
     stack = household.move_in(TestStack.make(folder))
-    edit(stack, lambda config: only(config, "americas"))
+    keep_only(stack, "americas")
     files = {f: f.read_bytes() for f in folder.glob("*.yaml")}
     # Where this test's project, state and world are: a clone has them by itself.
     own = " ".join(f"{n}={stack.environment[n]}" for n in (PROJECT_VARIABLE, STATE_VARIABLE, WORLD_VARIABLE))

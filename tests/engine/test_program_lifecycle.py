@@ -8,8 +8,8 @@ from typing import Any
 
 import httpx
 import pytest
-from ruamel.yaml import YAML
 
+from tests.support.one_geography import edit, keep_only
 from tests.support.stack import TestStack
 
 PUBLIC_VAULT = """
@@ -36,33 +36,12 @@ keyvault.Vault(
 def stack(tmp_path: Path, pulumi_executable: Path) -> Iterator[TestStack]:
     """The sample's test stage with one geography, which is destroyed whatever the test does."""
     made = TestStack.make(tmp_path)
-    edit(made, lambda config: only(config, "americas"))
+    keep_only(made, "americas")
     try:
         yield made
     finally:
         made.connector("down")
         assert made.until_no_processes() == []
-
-
-def edit(stack: TestStack, change: Callable[[dict[str, Any]], None]) -> None:
-    """Change the values under the project's own keys of the stack's file."""
-    file = stack.root / "Pulumi.local.yaml"
-    yaml = YAML()
-    document: Any = yaml.load(file)
-    change(document["config"])
-    with file.open("w", encoding="utf-8") as out:
-        yaml.dump(document, out)
-
-
-def only(config: dict[str, Any], geography: str) -> None:
-    geographies = config["teams-ehr-connector:geographies"]
-    for other in set(geographies) - {geography}:
-        del geographies[other]
-    promotion = config["teams-ehr-connector:promotion"]
-    promotion["trustedKeys"] = [k for k in promotion["trustedKeys"] if k["geography"] == geography]
-    # Lakeside stands in the list, Prairie in a file; the other two are at home elsewhere.
-    organizations = config["teams-ehr-connector:organizations"]
-    config["teams-ehr-connector:organizations"] = organizations[:2]
 
 
 def changes(output: str) -> dict[str, int]:

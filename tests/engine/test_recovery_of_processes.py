@@ -2,6 +2,7 @@
 
 import os
 import random
+import socket
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ import psutil
 import pytest
 
 from emulators.azure.client import is_running
+from tests.support.one_geography import keep_only
 from tests.support.stack import Running, TestStack
 
 SECONDS = 180.0
@@ -40,6 +42,14 @@ def running(tmp_path_factory: pytest.TempPathFactory, pulumi_executable: Path) -
     found.until_up()
     yield found
     found.end()
+
+
+@pytest.fixture
+def stack(tmp_path: Path, pulumi_executable: Path) -> TestStack:
+    """One geography, not started."""
+    made = TestStack.make(tmp_path)
+    keep_only(made, "americas")
+    return made
 
 
 @pytest.mark.parametrize("seed", [1, 2])
@@ -99,10 +109,7 @@ def test_ctrl_c_ends_everything_with_code_zero(running: Running) -> None:
     assert keys == []
 
 
-def test_a_second_command_is_told_that_the_first_one_runs_and_down_ends_it(
-    tmp_path: Path, pulumi_executable: Path
-) -> None:
-    stack = TestStack.make(tmp_path)
+def test_a_second_command_is_told_that_the_first_one_runs_and_down_ends_it(stack: TestStack) -> None:
     first = Running(stack)
     until(lambda: (stack.state / "command.lock").exists() and stack.named("pulumi"), "up has begun")
     refused = stack.connector("demo")
@@ -113,10 +120,7 @@ def test_a_second_command_is_told_that_the_first_one_runs_and_down_ends_it(
     assert stack.until_no_processes() == []
 
 
-def test_a_port_in_use_is_named_with_what_to_do(tmp_path: Path, pulumi_executable: Path) -> None:
-    import socket
-
-    stack = TestStack.make(tmp_path)
+def test_a_port_in_use_is_named_with_what_to_do(stack: TestStack) -> None:
     host = stack.config.geographies[next(iter(stack.config.geographies))].public_hosts.test
     port = int(host.rpartition(":")[2])
     with socket.socket() as taken:
@@ -128,8 +132,7 @@ def test_a_port_in_use_is_named_with_what_to_do(tmp_path: Path, pulumi_executabl
     assert stack.until_no_processes() == []
 
 
-def test_ctrl_c_in_the_middle_of_the_update_leaves_nothing_either(tmp_path: Path, pulumi_executable: Path) -> None:
-    stack = TestStack.make(tmp_path)
+def test_ctrl_c_in_the_middle_of_the_update_leaves_nothing_either(stack: TestStack) -> None:
     running = Running(stack)
     until(lambda: len(stack.arm()) > 25, "the update is under way")
     assert running.end() == 0, running.lines[-40:]

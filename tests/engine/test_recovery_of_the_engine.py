@@ -11,7 +11,16 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.support.one_geography import keep_only
 from tests.support.stack import TestStack
+
+
+@pytest.fixture
+def stack(tmp_path: Path, pulumi_executable: Path) -> TestStack:
+    """One geography, of 53 resources."""
+    made = TestStack.make(tmp_path)
+    keep_only(made, "americas")
+    return made
 
 
 class ByHand:
@@ -55,14 +64,11 @@ def _lives(process: psutil.Process) -> bool:
 
 
 @pytest.mark.parametrize("seed", [11])
-def test_after_kills_at_random_moments_the_next_commands_recover(
-    tmp_path: Path, pulumi_executable: Path, seed: int
-) -> None:
-    stack = TestStack.make(tmp_path)
+def test_after_kills_at_random_moments_the_next_commands_recover(stack: TestStack, seed: int) -> None:
     chosen = random.Random(seed)
     before = 0
     for _ in range(3):
-        enough = before + chosen.randint(3, 30)
+        enough = before + chosen.randint(3, 10)
         up = ByHand(stack, "up", "--yes", "--skip-preview", "--non-interactive")
         up.kill_when(lambda n, enough=enough: n >= enough)
         before = len(stack.arm())
@@ -76,7 +82,7 @@ def test_after_kills_at_random_moments_the_next_commands_recover(
     assert again.returncode == 0, again.stdout[-3000:]
 
     everything = len(stack.arm())
-    fewer = everything - chosen.randint(5, 40)
+    fewer = everything - chosen.randint(5, 30)
     ByHand(stack, "destroy", "--yes", "--skip-preview", "--non-interactive").kill_when(lambda n: n <= fewer)
     ended = stack.connector("down")
     assert ended.returncode == 0, ended.stderr
@@ -84,10 +90,7 @@ def test_after_kills_at_random_moments_the_next_commands_recover(
     assert stack.until_no_processes() == []
 
 
-def test_after_the_command_itself_is_killed_the_next_one_ends_what_it_left(
-    tmp_path: Path, pulumi_executable: Path
-) -> None:
-    stack = TestStack.make(tmp_path)
+def test_after_the_command_itself_is_killed_the_next_one_ends_what_it_left(stack: TestStack) -> None:
     up = stack.start("up", stack.name)
     while len(stack.arm()) < 20:
         assert up.poll() is None
@@ -100,11 +103,8 @@ def test_after_the_command_itself_is_killed_the_next_one_ends_what_it_left(
     assert stack.until_no_processes() == []
 
 
-def test_nothing_stands_beside_a_state_that_a_killed_engine_could_leave_half_written(
-    tmp_path: Path, pulumi_executable: Path
-) -> None:
+def test_nothing_stands_beside_a_state_that_a_killed_engine_could_leave_half_written(stack: TestStack) -> None:
     """The file backend writes a file's attributes in place; half of them, and no engine reads the state."""
-    stack = TestStack.make(tmp_path)
     assert stack.connector("env", stack.name).returncode == 0
     states = stack.state / "pulumi" / ".pulumi" / "stacks"
     assert {file.suffix for file in states.rglob("*") if file.is_file()} == {".json", ".bak"}
