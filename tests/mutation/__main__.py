@@ -8,7 +8,8 @@ collected is no test's, and is told as wrong.
 
 A program that a test starts is not guarded: it has every rule, whichever is away. The runtime's refusals are not taken
 away: their tests are no unit tests (`kinds.py`).
-Prints a table: rule, how many of its tests failed, and what is wrong. Ends with 1 where anything is.
+Prints each file of tests as it is done, then a table: rule, how many of its tests failed, and what is wrong. Ends with
+1 where anything is.
 """
 
 import argparse
@@ -16,13 +17,12 @@ import os
 import sys
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 from tests.mutation.kinds import guard_all, kind_of_each
 from tests.mutation.memory import note_caches
-from tests.mutation.passes import Collected, collect
+from tests.mutation.passes import Collected, OfFile, collect
 from tests.mutation.verdicts import Run
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -56,8 +56,11 @@ def mutate(codes: Sequence[str], paths: Sequence[str], processes: int, tell: Cal
 
     def passes(tests: Collected) -> int:
         files = sorted(tests.files, key=lambda file: -len(tests.files[file]))
+        found: list[OfFile] = []
         with ThreadPoolExecutor(processes) as pool:
-            found = list(pool.map(partial(tests.of_file, codes=codes), files))
+            for done in as_completed([pool.submit(tests.of_file, file, codes) for file in files]):
+                found.append(done.result())
+                tell(f"{len(found)} of {len(files)} files: {found[-1]}")
         seen = [one for file in found for one in file.seen]
         if failed := [one.test for one in seen if one.failed]:
             tell("\n  ".join(["With every rule these fail:", *failed]))

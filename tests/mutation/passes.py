@@ -10,6 +10,7 @@ import json
 import os
 import signal
 import tempfile
+import time
 import traceback
 from collections.abc import Callable, Collection, Generator, Sequence
 from dataclasses import asdict, dataclass, field
@@ -57,8 +58,13 @@ class Seen:
 class OfFile:
     """A file's tests with every rule; and by rule that they came to, those that failed without it."""
 
+    file: str
     seen: list[Seen]
     failed: dict[str, list[str]]
+    seconds: float
+
+    def __str__(self) -> str:
+        return f"{self.file}, {len(self.seen)} tests, each of {len(self.failed)} rules away, {self.seconds:.0f} s"
 
 
 class Collected:
@@ -110,7 +116,7 @@ class Collected:
 
         From that one a process is forked for each rule, so that what was computed before need not be again.
         """
-        items = self.files[file]
+        items, started = self.files[file], time.monotonic()
 
         def work() -> object:
             seen = self._run(items)
@@ -121,7 +127,8 @@ class Collected:
             return {"seen": [asdict(one) for one in seen], "failed": failed}
 
         found = in_a_process(partial(self.context.copy().run, work))
-        return OfFile([Seen(**one) for one in found["seen"]], found["failed"])
+        seen = [Seen(**one) for one in found["seen"]]
+        return OfFile(file.name, seen, found["failed"], time.monotonic() - started)
 
     def _failed_without(self, code: str, items: Sequence[pytest.Item]) -> list[str]:
         RULES.away = code

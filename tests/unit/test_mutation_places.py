@@ -88,7 +88,7 @@ def test_a_reason_that_is_made_in_every_case_cannot_be_left_out() -> None:
 
 
 def said(*seen: Seen, failed: list[str]) -> str:
-    return Run.of("a", [OfFile([*seen], {"a": failed})]).verdict
+    return Run.of("a", [OfFile("a.py", [*seen], {"a": failed}, 0.0)]).verdict
 
 
 def test_what_is_wrong_with_the_tests_of_a_rule_is_said() -> None:
@@ -97,7 +97,7 @@ def test_what_is_wrong_with_the_tests_of_a_rule_is_said() -> None:
     assert said(marked, stranger, failed=[]) == "passes without it: one"
     assert said(marked, stranger, failed=["one", "two"]) == "fails, and is not marked: two"
     assert said(Seen("one", ["a"]), failed=[]) == "never comes to it: one"
-    collecting = Run.of("a", [OfFile([marked], {"a": ["one"]})], collecting=True)
+    collecting = Run.of("a", [OfFile("a.py", [marked], {"a": ["one"]}, 0.0)], collecting=True)
     assert collecting.verdict == "come to while tests are collected: do it in a test"
 
 
