@@ -86,6 +86,7 @@ def test_a_list_that_was_published_since_withdraws_and_an_older_one_does_not(git
     assert brought(github) == "", "what is here already is not brought again"
 
 
+@pytest.mark.rule(Code.STATEMENT_MALFORMED)
 def test_what_gives_an_approval_or_was_signed_by_nobody_is_not_brought(github: GitHub) -> None:
     forged = {path: content.replace(b'"sig":"', b'"sig":"AA') for path, content in said(3, Verdict.REFUSE).items()}
     github.push("connector/statements-americas", {**said(2, Verdict.APPROVE), **forged, FILE: b"{}"})

@@ -285,6 +285,7 @@ def test_every_open_pull_request_of_the_default_branch_is_judged_and_no_other(wo
     assert (found["passes"], {f["code"] for f in found["findings"]}) == (False, {"review-missing"})
 
 
+@pytest.mark.rule(Code.STATEMENT_MALFORMED)
 def test_a_refusal_that_nobody_signed_keeps_nothing_back(world: World) -> None:
     said = approved(accepted_scene().head, CONNECTION, 3, decision=Verdict.REFUSE)
     forged = said.content.replace(b'"sig":"', b'"sig":"AA')
