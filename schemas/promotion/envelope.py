@@ -19,7 +19,7 @@ from securesystemslib.signer import Signature  # pyright: ignore[reportPrivateIm
 
 from schemas.config_model import ConfigModel
 from schemas.problems import bare
-from schemas.promotion.canonical import Base64, NotStrictJson, canonical, read_base64, read_json
+from schemas.promotion.canonical import Base64, NotStrictJson, canonical, read_json
 from schemas.promotion.reasons import Code, Reason
 from schemas.promotion.statement import (
     PAYLOAD_TYPE,
@@ -145,8 +145,8 @@ def _envelope(content: bytes) -> Envelope | Reason:
     except (NotStrictJson, ValidationError) as e:
         return Reason(Code.STATEMENT_MALFORMED, "a DSSE envelope with one signature", _problem(e))
     (signature,) = file.signatures
-    signatures = {signature.keyid: Signature(signature.keyid, read_base64(signature.sig).hex())}
-    return Envelope(read_base64(file.payload), file.payload_type, signatures)
+    signatures = {signature.keyid: Signature(signature.keyid, signature.sig.hex())}
+    return Envelope(file.payload, file.payload_type, signatures)
 
 
 def _statement(payload: bytes) -> tuple[StatementType, Statement, Predicate] | Reason:

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, cast
 
-from pydantic import StringConstraints, ValidationError
+from pydantic import Field, StringConstraints, ValidationError
 from securesystemslib.dsse import Envelope
 from securesystemslib.exceptions import UnverifiedSignatureError, VerificationError
 from securesystemslib.signer import Signature  # pyright: ignore[reportPrivateImportUsage] # in its __all__ by name only
@@ -39,7 +39,7 @@ SIGNED_BY = StatementType.APPROVAL
 Revision = Annotated[str, StringConstraints(pattern=r"^(?:[0-9a-f]{40}|[0-9a-f]{64})$")]
 """A git commit."""
 
-_ShortBase64 = Annotated[Base64, StringConstraints(max_length=4000)]
+_ShortBase64 = Annotated[Base64, Field(max_length=3000)]
 
 
 class ChangeRequest(ConfigModel):
@@ -117,7 +117,7 @@ def requester_of(
         return Unproven(f"a signed trailer {TRAILER}", "something else")
     if envelope.payload_type != PAYLOAD_TYPE:
         return Unproven(f"payloadType {PAYLOAD_TYPE}", "another")
-    request = _verified(read_base64(envelope.payload), envelope.keyid, read_base64(envelope.sig), trust)
+    request = _verified(envelope.payload, envelope.keyid, envelope.sig, trust)
     return request if isinstance(request, Unproven) else _of_this_change(request, message, base, files)
 
 

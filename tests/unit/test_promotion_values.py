@@ -127,7 +127,7 @@ def test_base64_of_another_spelling_is_refused(text: str) -> None:
 
 @pytest.mark.rule(Code.STATEMENT_MALFORMED)
 def test_a_statement_whose_signature_is_spelled_otherwise_does_not_count() -> None:
-    """The spare bits of its base64 are set; nine signatures in ten have some, so one of forty does."""
+    """The spare bits of its base64 are set; three signatures in four have some, so one of forty does."""
     head = AuditHead(geography=GEOGRAPHY, stage=Stage.TEST, sequence=7, issued=at(NOW))
     files = (sign(WORKER, payload(head, "a" * 64)) for _ in range(40))
     content = next(file for file in files if b'="}' in file)
