@@ -223,6 +223,8 @@ class ResourceManager:
             arm["properties"]["provisioningState"] = state
         if arm["type"] == "Microsoft.App/containerApps" and state == "Succeeded":
             arm["properties"]["latestReadyRevisionName"] = arm["properties"]["latestRevisionName"]
+        if self.store.read().get(arm["id"]) == arm:
+            return arm  # most have nothing behind them: one write is enough
         with self.store.transaction() as contents:
             if contents.get(arm["id"]) is not None:
                 contents.put(arm)

@@ -6,7 +6,6 @@ under an exclusive lock of `azure/lock` that ends with the process that holds it
 """
 
 import fcntl
-import json
 import os
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import orjson
 import psutil
 
 from emulators.azure.arm import BY_ARM_TYPE, Row
@@ -116,15 +116,18 @@ class Store:
 
 
 def _parsed(data: bytes) -> Contents:
-    document = json.loads(data)
+    document = orjson.loads(data)
     return Contents(document["resources"], document.get("operations", {}))
 
 
 def _written(contents: Contents) -> bytes:
-    """A line for each resource; the store is written at each step of an update, and `json` indents ten times slower."""
-    lines = [f"{json.dumps(key)}: {json.dumps(arm, sort_keys=True)}" for key, arm in sorted(contents.resources.items())]
-    resources, operations = ",\n".join(lines), json.dumps(contents.operations, sort_keys=True)
-    return f'{{"version": 1, "operations": {operations}, "resources": {{\n{resources}\n}}}}\n'.encode()
+    """A line for each resource. It is written at each step of an update: orjson takes a tenth of the time of `json`."""
+    lines = [
+        b"%b: %b" % (orjson.dumps(key), orjson.dumps(arm, option=orjson.OPT_SORT_KEYS))
+        for key, arm in sorted(contents.resources.items())
+    ]
+    resources, operations = b",\n".join(lines), orjson.dumps(contents.operations)
+    return b'{"version":1,"operations":%b,"resources":{\n%b\n}}\n' % (operations, resources)
 
 
 @contextmanager
