@@ -9,6 +9,7 @@ and cannot be undone, so a server that stands here can never be opened to the in
 Children of one server are written one after the other: Azure refuses overlapping writes with `ServerIsBusy`.
 """
 
+import re
 from dataclasses import dataclass
 
 import pulumi
@@ -20,7 +21,22 @@ from components.private_zone import PrivateZone
 
 VERSION = "18"
 DATABASE = "connector"
-PARAMETERS = {"require_secure_transport": "on", "ssl_min_protocol_version": "TLSv1.2"}
+PARAMETERS = {
+    # Static ones first: the server takes them up when it is started anew (README, "Going to real Azure").
+    "azure.extensions": "pgaudit",
+    "shared_preload_libraries": "pg_cron,pg_stat_statements,pgaudit",
+    "require_secure_transport": "on",
+    "ssl_min_protocol_version": "TLSv1.2",
+    # Who changes tables, roles and rights; statements on data are not logged, and no parameters of any.
+    "pgaudit.log": "ddl,role",
+    "pgaudit.log_parameter": "off",
+    "log_connections": "on",
+    "log_disconnections": "on",
+    # Slows down addresses that fail to log in again and again.
+    "connection_throttle.enable": "on",
+}
+"""Server parameters in the order in which they are written (Azure documentation, "Server parameters in Azure Database
+for PostgreSQL", of version 18). `shared_preload_libraries` is Azure's default and `pgaudit`."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +61,7 @@ class Database(pulumi.ComponentResource):
             last = self._parameter(parameter, value, after=last)
         last = self._administrator(after=last)
         self.ready: list[pulumi.Resource] = [self._database(after=last)]
+        self.id: pulumi.Output[str] = self._server.id
         self.host: pulumi.Output[str] = self._server.fully_qualified_domain_name
         self.register_outputs({})
 
@@ -81,7 +98,7 @@ class Database(pulumi.ComponentResource):
 
     def _parameter(self, parameter: str, value: str, after: pulumi.Resource) -> pulumi.Resource:
         return postgresql.Configuration(
-            f"{self._name}-{parameter.replace('_', '-')}",
+            f"{self._name}-{re.sub(r'[_.]', '-', parameter)}",
             resource_group_name=self._args.resource_group_name,
             server_name=self._server.name,
             configuration_name=parameter,

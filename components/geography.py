@@ -12,6 +12,7 @@ from pulumi_azure_native import Provider, resources
 from components.access import KeyAccess, KeyAccessArgs, StorageAccess, StorageAccessArgs, VaultAccess, VaultAccessArgs
 from components.configuration import Configuration, ConfigurationArgs
 from components.database import DATABASE, Database, DatabaseArgs
+from components.diagnostics import Audited, Diagnostics, DiagnosticsArgs
 from components.environment import Environment, EnvironmentArgs
 from components.handover import Facts, Portal
 from components.identities import Identities, IdentitiesArgs
@@ -55,7 +56,7 @@ class Geography(pulumi.ComponentResource):
         group = _group(self, name, placement, inside)
 
         network = Network(f"{name}-network", NetworkArgs(placement, group.name, args.config.network), inside)
-        Logs(f"{name}-logs", LogsArgs(placement, group.name), inside)
+        logs = Logs(f"{name}-logs", LogsArgs(placement, group.name), inside)
         identities = Identities(f"{name}-identity", IdentitiesArgs(placement, group.name), inside)
         vault = Vault(
             f"{name}-vault",
@@ -87,6 +88,21 @@ class Geography(pulumi.ComponentResource):
         )
         environment = Environment(
             f"{name}-environment", EnvironmentArgs(placement, group.name, network.apps_subnet_id), inside
+        )
+        diagnostics = Diagnostics(
+            f"{name}-diagnostics",
+            DiagnosticsArgs(
+                logs.workspace_id,
+                {
+                    "workspace": Audited("operationalinsights:Workspace", logs.workspace_id),
+                    "network": Audited("network:VirtualNetwork", network.id),
+                    "vault": Audited("keyvault:Vault", vault.id),
+                    "blobs": Audited("storage:BlobServiceProperties", storage.blobs_id),
+                    "database": Audited("dbforpostgresql:Server", database.id),
+                    "environment": Audited("app:ManagedEnvironment", environment.id),
+                },
+            ),
+            inside,
         )
         public_host = args.config.public_hosts.of(args.stage)
         facts = Facts(
@@ -121,6 +137,7 @@ class Geography(pulumi.ComponentResource):
                         *access_to_all,
                         *configuration.secrets,
                         *database.ready,
+                        *diagnostics.settings,
                     ],
                 ),
                 inside,

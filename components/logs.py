@@ -22,7 +22,7 @@ class LogsArgs:
 class Logs(pulumi.ComponentResource):
     def __init__(self, name: str, args: LogsArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("teams-ehr-connector:logs:Logs", name, None, opts)
-        operationalinsights.Workspace(
+        workspace = operationalinsights.Workspace(
             f"{name}-workspace",
             resource_group_name=args.resource_group_name,
             workspace_name=args.placement.named("log"),
@@ -33,4 +33,5 @@ class Logs(pulumi.ComponentResource):
             tags=args.placement.tags,
             opts=args.placement.state(self),
         )
+        self.workspace_id: pulumi.Output[str] = workspace.id
         self.register_outputs({})

@@ -46,6 +46,7 @@ class Network(pulumi.ComponentResource):
         endpoints = self._subnet(
             f"{name}-private-endpoints", "private-endpoints", args.ranges.private_endpoints_subnet, None, database
         )
+        self.id: pulumi.Output[str] = self._network.id
         self.apps_subnet_id: pulumi.Output[str] = apps.id
         self.database_subnet_id: pulumi.Output[str] = database.id
         self.private_endpoints_subnet_id: pulumi.Output[str] = endpoints.id

@@ -48,6 +48,7 @@ class Storage(pulumi.ComponentResource):
         revocations = self._container(REVOCATIONS, args.placement.state(self, [service]))
         audit_heads = self._container(AUDIT_HEADS, self._written_once([revocations]))
         immutable = self._immutable(audit_heads)
+        self.blobs_id: pulumi.Output[str] = service.id
         self.revocations_id: pulumi.Output[str] = revocations.id
         self.audit_heads_id: pulumi.Output[str] = audit_heads.id
         self.url: pulumi.Output[str] = self._account.primary_endpoints.apply(lambda endpoints: endpoints.blob)

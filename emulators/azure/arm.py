@@ -272,6 +272,14 @@ TYPES: dict[str, Row] = {
         "workspaceName",
         computed.workspace,
     ),
+    "azure-native:monitor:DiagnosticSetting": Row(
+        "Microsoft.Insights/diagnosticSettings",
+        "2021-05-01-preview",
+        "{resourceUri}/providers/Microsoft.Insights/diagnosticSettings/{name}",
+        "name",
+        computed.nothing,
+        located=False,
+    ),
     "azure-native:dbforpostgresql:Server": Row(
         "Microsoft.DBforPostgreSQL/flexibleServers",
         "2025-08-01",

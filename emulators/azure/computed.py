@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from emulators.azure.documents import object_at
+from emulators.azure.postgres_parameters import STATIC
 
 
 @dataclass(frozen=True)
@@ -104,7 +105,7 @@ def administrator(
 def configuration(
     arm_id: str, body: Mapping[str, Any], before: Mapping[str, Any] | None, given: Assigned
 ) -> dict[str, Any]:
-    return {"isConfigPendingRestart": False, "isReadOnly": False}
+    return {"isConfigPendingRestart": body["name"] in STATIC, "isReadOnly": False}
 
 
 def environment(

@@ -1,15 +1,27 @@
 """Which server parameters are real settings of the embedded PostgreSQL, and which only Azure's service has."""
 
-_PREFIXES = ("azure.", "pgaudit.", "logfiles.", "metrics.", "pgbouncer.", "intelligent_tuning.", "pg_qs.")
+_PREFIXES = (
+    "azure.",
+    "connection_throttle.",
+    "pgaudit.",
+    "logfiles.",
+    "metrics.",
+    "pgbouncer.",
+    "intelligent_tuning.",
+    "pg_qs.",
+)
 _NAMES = frozenset(
     {
         "require_secure_transport",
         "shared_preload_libraries",
         "ssl_min_protocol_version",
         "ssl_max_protocol_version",
-        "connection_throttle.enable",
     }
 )
+STATIC = frozenset({"shared_preload_libraries", "max_connections", "shared_buffers"})
+"""What the service takes up when the server is started anew ("List read-write static server parameters"), as far as it
+is set here."""
+
 PLATFORM = frozenset(
     {
         "port",

@@ -244,7 +244,7 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
         )
         taken = input_types.properties_of(token).keys() - (set() if token in NESTED_PROPERTIES else computed.keys())
         inputs = {key: value for key, value in outputs.items() if key in taken and key not in ("name", "type", "id")}
-        pattern = re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", row.path.replace("{scope}", "(?P<scope>/.+)"))
+        pattern = re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", re.sub(r"^\{(\w+)\}", r"(?P<\1>/.+)", row.path))
         match = re.search(f"{pattern}$", arm["id"], re.IGNORECASE)
         return inputs | (match.groupdict() if match else {})
 

@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from emulators.azure import governing
 from emulators.azure.bags import leaves
 from emulators.azure.documents import list_at, object_at, value_at
 from emulators.azure.errors import AzureError
@@ -234,6 +235,7 @@ _BY_TYPE: dict[str, Callable[..., None]] = {
     "microsoft.network/virtualnetworks": _virtual_network,
     "microsoft.network/virtualnetworks/subnets": _subnet,
     "microsoft.authorization/roleassignments": _role_assignment,
+    "microsoft.insights/diagnosticsettings": governing.diagnostic_setting,
     "microsoft.keyvault/vaults/keys": _key,
     "microsoft.storage/storageaccounts": _storage_account,
     "microsoft.storage/storageaccounts/blobservices/containers": _container,

@@ -60,7 +60,14 @@ apps:RuntimeApp$app:ContainerApp::americas-portal
 apps:RuntimeApp$app:ContainerApp::americas-worker
 configuration:Configuration$keyvault:Secret::americas-configuration-DIGEST
 database:Database$dbforpostgresql:AdministratorsMicrosoftEntra::americas-database-administrator
+database:Database$dbforpostgresql:Configuration::americas-database-azure-extensions
+database:Database$dbforpostgresql:Configuration::americas-database-connection-throttle-enable
+database:Database$dbforpostgresql:Configuration::americas-database-log-connections
+database:Database$dbforpostgresql:Configuration::americas-database-log-disconnections
+database:Database$dbforpostgresql:Configuration::americas-database-pgaudit-log
+database:Database$dbforpostgresql:Configuration::americas-database-pgaudit-log-parameter
 database:Database$dbforpostgresql:Configuration::americas-database-require-secure-transport
+database:Database$dbforpostgresql:Configuration::americas-database-shared-preload-libraries
 database:Database$dbforpostgresql:Configuration::americas-database-ssl-min-protocol-version
 database:Database$dbforpostgresql:Database::americas-database-database
 database:Database$dbforpostgresql:Server::americas-database-server
@@ -71,6 +78,7 @@ geography:Geography$apps:RuntimeApp::americas-worker
 geography:Geography$configuration:Configuration::americas-configuration
 geography:Geography$database:Database::americas-database
 geography:Geography$identity:Identities::americas-identity
+geography:Geography$logs:Diagnostics::americas-diagnostics
 geography:Geography$logs:Logs::americas-logs
 geography:Geography$network:Network::americas-network
 geography:Geography$pulumi:providers::americas
@@ -85,6 +93,12 @@ identity:Identities$managedidentity:UserAssignedIdentity::americas-identity-appl
 identity:Identities$managedidentity:UserAssignedIdentity::americas-identity-init
 identity:Identities$managedidentity:UserAssignedIdentity::americas-identity-portal
 identity:Identities$managedidentity:UserAssignedIdentity::americas-identity-worker
+logs:Diagnostics$monitor:DiagnosticSetting::americas-diagnostics-blobs
+logs:Diagnostics$monitor:DiagnosticSetting::americas-diagnostics-database
+logs:Diagnostics$monitor:DiagnosticSetting::americas-diagnostics-environment
+logs:Diagnostics$monitor:DiagnosticSetting::americas-diagnostics-network
+logs:Diagnostics$monitor:DiagnosticSetting::americas-diagnostics-vault
+logs:Diagnostics$monitor:DiagnosticSetting::americas-diagnostics-workspace
 logs:Logs$operationalinsights:Workspace::americas-logs-workspace
 network:Network$network:PrivateZone::americas-network-blob-zone
 network:Network$network:PrivateZone::americas-network-database-zone

@@ -20,6 +20,7 @@ WITHOUT_TAGS = {
     "dbforpostgresql:AdministratorsMicrosoftEntra",
     "dbforpostgresql:Configuration",
     "dbforpostgresql:Database",
+    "monitor:DiagnosticSetting",
     "network:PrivateDnsZoneGroup",
     "network:Subnet",
     "storage:BlobContainer",

@@ -92,6 +92,14 @@ else:
         ),
         opts=with_provider,
     )
+    az.monitor.DiagnosticSetting(
+        "vault-logs",
+        name="to-workspace",
+        resource_uri=vault.id,
+        workspace_id=workspace.id,
+        logs=[{"category": "AuditEvent", "enabled": True}],
+        opts=with_provider,
+    )
     endpoint = az.network.PrivateEndpoint(
         "endpoint",
         resource_group_name=group.name,
