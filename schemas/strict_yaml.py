@@ -6,17 +6,16 @@ is one for all three. Anchors, aliases, merge keys, tags, directives, duplicate 
 several lines are refused where they concern the project's own keys; the rest of the file belongs to others.
 """
 
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
-# (ruamel.yaml is typed in parts.)
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
+# (PyYAML is typed in parts.)
 
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from ruamel.yaml import YAML
-from ruamel.yaml import events as e
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from yaml import CSafeLoader, MarkedYAMLError, YAMLError, parse
+from yaml import events as e
 
 from schemas.problems import Path, bare, shown
 
@@ -68,8 +67,8 @@ def read_yaml(text: str, concerns: Callable[[Path], bool] = lambda _: True) -> R
         return reading
     composer = _Composer(text, reading, concerns)
     try:
-        parser = YAML(typ="safe", pure=True)
-        reading.value = composer.document(iter(parser.parse(text)))
+        # libyaml's events: docs/decisions/0017-libyaml-reads-yaml.md
+        reading.value = composer.document(iter(parse(text, CSafeLoader)))
     except MarkedYAMLError as problem:
         reading.readable = False
         mark = problem.problem_mark or problem.context_mark
@@ -129,6 +128,10 @@ def _plain_value(text: str) -> Any:
 # --- from events to values ------------------------------------------------------------------------------------------
 
 
+def _is_plain(event: Any) -> bool:
+    return not event.style  # without quotes, and no block
+
+
 class _TooDeep(Exception):
     def __init__(self, mark: Mark) -> None:
         self.mark = mark
@@ -148,6 +151,8 @@ class _Composer:
                     self._find((), _mark(event), "yaml-documents", "one YAML document", "another one")
                 if event.version or event.tags:
                     self._find((), _mark(event), "yaml-directive", "no YAML directives", "a % directive")
+            elif isinstance(event, e.DocumentEndEvent) and event.explicit:
+                self._find((), _mark(event), "yaml-documents", "one YAML document", "the end of one (...)")
             elif isinstance(event, (e.ScalarEvent, e.MappingStartEvent, e.SequenceStartEvent, e.AliasEvent)):
                 composed = self._node(event, events, ())
                 value = composed if documents == 1 else value
@@ -179,7 +184,7 @@ class _Composer:
             self._find(path, mark, "yaml-character", "text without control characters", got)
         if event.style == '"' and (escape := _unusual_escape(self.text[event.start_mark.index : event.end_mark.index])):
             self._find(path, mark, "yaml-escape", "the character itself", f"the escape {shown(escape)}")
-        return _plain_value(event.value) if event.style is None and not event.tag else event.value
+        return _plain_value(event.value) if _is_plain(event) and not event.tag else event.value
 
     def _sequence(self, events: Iterator[Any], path: Path) -> list[Any]:
         items: list[Any] = []
@@ -200,7 +205,7 @@ class _Composer:
             else:
                 self.reading.keys[inside] = mark
             event_of_value = next(events)
-            if isinstance(event_of_value, e.ScalarEvent) and not event_of_value.value and event_of_value.style is None:
+            if isinstance(event_of_value, e.ScalarEvent) and not event_of_value.value and _is_plain(event_of_value):
                 # The reader places a value that is not there at the next token, which may be many lines below.
                 end = event.end_mark
                 self.reading.values.setdefault(inside, Mark(end.line + 1, end.column + 1))
@@ -218,9 +223,9 @@ class _Composer:
             return str(inside[-1])
         key = str(event.value)
         inside = (*path, key)
-        if event.style is None and key == "<<":
+        if _is_plain(event) and key == "<<":
             self._find(inside, mark, "yaml-merge-key", "the keys themselves", "a merge key (<<)", always=len(path) < 2)
-        elif event.style is None and (kind := kind_of_plain(key)) != "string":
+        elif _is_plain(event) and (kind := kind_of_plain(key)) != "string":
             self._find(inside, mark, "yaml-key", "a key that is a string", f"the {kind} {shown(key)}")
         if event.anchor or event.tag:
             self._find(inside, mark, "yaml-anchor", "a key without anchor or tag", "a key that has one")
@@ -236,6 +241,7 @@ def _mark(event: Any) -> Mark:
 
 
 _REFUSED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff\ud800-\udfff]|\t")
+_COMMENT = re.compile(r"(?:^|(?<=[ \t]))#")
 
 
 def _unusual_escape(quoted: str) -> str | None:
@@ -246,7 +252,7 @@ def _unusual_escape(quoted: str) -> str | None:
 
 def _refused_characters(text: str) -> Iterator[Finding]:
     for number, line in enumerate(text.replace("\r\n", "\n").split("\n"), start=1):
-        code = line.split("#", 1)[0] if "\t" in line else line
+        code = _COMMENT.split(line, 1)[0] if "\t" in line else line
         for match in _REFUSED.finditer(line):
             character = match.group()
             if character == "\t" and match.start() >= len(code):

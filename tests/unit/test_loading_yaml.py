@@ -1,6 +1,15 @@
 """YAML that two readers could understand differently is refused, with line and column."""
 
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
+# (YAML's readers are typed in parts, their values are of any type.)
+
+from typing import Any
+
 import pytest
+import yaml as yaml_1_1
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from ruamel.yaml import YAML
 
 from schemas.strict_yaml import kind_of_plain, read_yaml
 from tests.support.samples import load, replaced, text
@@ -85,7 +94,8 @@ def test_special_plain_scalars_are_no_strings(special: str) -> None:
         ("yaml-key", "a:\n  yes: b\n", 2, 3),
         ("yaml-key", "? [a, b]\n: c\n", 1, 3),
         ("yaml-documents", "a: b\n---\nc: d\n", 2, 1),
-        ("yaml-directive", "%YAML 1.1\n---\na: b\n", 2, 1),
+        ("yaml-documents", "a: b\n...\n", 2, 1),
+        ("yaml-directive", "%YAML 1.1\n---\na: b\n", 1, 1),
         ("yaml-lines", "a: |\n  b\n", 1, 4),
         ("yaml-lines", "a: b\n  c\n", 1, 4),
         ("yaml-lines", 'a: "b\n  c"\n', 1, 4),
@@ -94,7 +104,8 @@ def test_special_plain_scalars_are_no_strings(special: str) -> None:
         ("yaml-character", "\ufeffa: b\n", 1, 1),
         ("yaml-character", "a: b\u2028c\n", 1, 5),
         ("yaml-character", "a: b\u0085c\n", 1, 5),
-        ("yaml-character", 'a: "\\ud83d"\n', 1, 4),
+        ("yaml-character", "a: b#\tc\n", 1, 6),
+        ("yaml-syntax", 'a: "\\ud83d"\n', 1, 7),
         ("yaml-character", 'a: "\\u0007"\n', 1, 4),
         ("yaml-escape", 'a: "b\\/c"\n', 1, 4),
         ("yaml-escape", 'a: "\\nb"\n', 1, 4),
@@ -108,6 +119,116 @@ def test_what_readers_could_understand_differently_is_found_at_its_place(
 ) -> None:
     found = [(f.code, f.mark.line, f.mark.column) for f in read_yaml(yaml).findings]
     assert (code, line, column) in found
+
+
+PIECES = st.sampled_from(
+    [
+        *(
+            "a",
+            "b",
+            "1",
+            "é",
+            "_",
+            "0x1",
+            "😀",
+            "a:b",
+            "a#b",
+            "-a",
+            "key: value",
+            "item",
+            "x: {a: b}",
+            "x: [a, b]",
+            "{a: b}",
+        ),
+        *(
+            "- ",
+            ": ",
+            ":",
+            "? ",
+            "?",
+            "[",
+            "]",
+            "{",
+            "}",
+            ",",
+            ", ",
+            "#",
+            " #",
+            "'",
+            '"',
+            '"x"',
+            "'y'",
+            "''",
+            '""',
+            "---",
+        ),
+        *(
+            "\\",
+            "\\n",
+            "\\u0041",
+            "\\x41",
+            "|",
+            ">",
+            "%",
+            "@",
+            "`",
+            "!",
+            "&",
+            "*",
+            "...",
+            "..",
+            ".",
+            "~",
+            "<<",
+            "=",
+            "/",
+        ),
+        *(" ", "  ", "\n", "\n  ", "\n- ", "\n    ", "\r\n", "\r", "\t", "\u00a0", "--"),
+    ]
+)
+
+
+def as_nodes(node: Any) -> Any:
+    """What another reader's tree says, with every scalar as its text."""
+    match node:
+        case None:
+            return ""
+        case _ if isinstance(node.value, str):
+            return str(node.value)
+        case _ if node.id == "mapping":
+            return {as_nodes(key): as_nodes(value) for key, value in node.value}
+        case _:
+            return [as_nodes(item) for item in node.value]
+
+
+def as_text(value: Any) -> Any:
+    """What the strict reader says, likewise: booleans and integers have one spelling each."""
+    match value:
+        case None:
+            return ""
+        case dict():
+            return {key: as_text(item) for key, item in value.items()}
+        case list():
+            return [as_text(item) for item in value]
+        case bool():
+            return str(value).lower()
+        case str() | int():
+            return str(value)
+        case _:
+            return value.text
+
+
+@settings(max_examples=1500)
+@example(["a: b#", "\t"])
+@example(["...:%", "\n...", "\n..."])
+@given(st.lists(PIECES, min_size=1, max_size=14))
+def test_what_is_accepted_says_the_same_to_a_reader_of_yaml_1_1_and_to_one_of_1_2(pieces: list[str]) -> None:
+    text = "".join(pieces)
+    reading = read_yaml(text)
+    if not reading.findings:
+        expected = as_text(reading.value)
+        assert as_nodes(YAML(typ="safe", pure=True).compose(text)) == expected
+        assert as_nodes(yaml_1_1.compose(text, yaml_1_1.SafeLoader)) == expected
 
 
 def test_a_tab_in_a_comment_is_nobodys_business() -> None:
