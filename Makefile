@@ -27,7 +27,7 @@ help:
 	@echo 'make demo [ARGS="--appointments 20 --seed 7"]   the whole product on this machine, then all of it is gone'
 	@echo 'make up                                         the same, left running until Ctrl-C'
 	@echo 'make test [ARGS="tests/unit -k name"]           every test'
-	@echo 'make mutate | bench                             each rule taken away: its tests fail | what deciding costs'
+	@echo 'make mutate | bench                             each rule taken away: its tests fail | what things cost'
 	@echo 'make many [ARGS="--organizations 1000"]         many organisations: preview, update, a launch at the last'
 	@echo 'make fidelity [ARM_TYPES=folder]                emitted resources against the definitions of Azure itself'
 	@echo 'make check | format                             style, types, house rules | apply the style'
@@ -53,6 +53,7 @@ mutate: $(STAMP)
 
 # JSON lines; ratios within one run, for comparing, never asserted.
 bench: $(STAMP)
+	@$(BIN)/python -m tools.pulumi_cli >/dev/null
 	@$(BIN)/python -m tests.bench $(ARGS)
 
 # A thousand organisations in the local stack: preview, update, a launch at the last one. Takes minutes.

@@ -17,7 +17,7 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from schemas.vocabulary import Stage
-from tests.bench.__main__ import as_yaml, renamed
+from tests.bench.organizations import as_yaml, renamed
 from tests.support.stack import Running, TestStack
 from workflow.people import Provider
 

@@ -6,6 +6,7 @@ Running to the end first and asserting afterwards keeps asserts out of `apply`, 
 
 import asyncio
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -35,6 +36,9 @@ class Emitted:
     protect: bool
     retain_on_delete: bool
     custom: bool
+    id: str
+    outputs: dict[str, Any]
+    """What Azure answered, of a resource of Azure."""
 
 
 class Program:
@@ -95,6 +99,8 @@ class _Recorder(MockMonitor):
                     protect=bool(request.protect),
                     retain_on_delete=bool(request.retainOnDelete),
                     custom=request.custom,
+                    id=response.id,
+                    outputs=rpc.deserialize_properties(response.object),
                 )
             )
         return response
@@ -152,14 +158,19 @@ def sample(name: str) -> Program:
 
 def run(stack: StackConfig, project: Path = ROOT) -> Program:
     """The program of a stack configuration, run to its end, without the gate that `__main__.py` puts before it."""
-    recorder = _Recorder()
-    asyncio.set_event_loop(asyncio.new_event_loop())
-    set_mocks(recorder.mocks, project=PROJECT, stack=str(stack.stage), preview=False, monitor=recorder)
     outputs: dict[str, Any] = {}
 
     def program() -> None:
         for name, args in geographies(stack, project).items():
             outputs[name] = Geography(name, args).outputs
 
+    return Program(registered(program, stack), outputs)
+
+
+def registered(program: Callable[[], object], stack: StackConfig) -> list[Emitted]:
+    """What a program registers, in that order."""
+    recorder = _Recorder()
+    asyncio.set_event_loop(asyncio.new_event_loop())
+    set_mocks(recorder.mocks, project=PROJECT, stack=str(stack.stage), preview=False, monitor=recorder)
     pulumi.runtime.test(program)()
-    return Program(recorder.emitted, outputs)
+    return recorder.emitted
