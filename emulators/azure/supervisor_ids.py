@@ -4,9 +4,12 @@ SERVERS = "/providers/microsoft.dbforpostgresql/flexibleservers/"
 
 
 def server_of(arm_id: str) -> str | None:
-    """The PostgreSQL server that an id is, or is nested in, in lower case."""
+    """The PostgreSQL server that an id is, or is nested in, in lower case.
+
+    What another service assigns at a server, such as a diagnostic setting or a lock, is no part of it.
+    """
     head, marker, tail = arm_id.lower().partition(SERVERS)
-    return f"{head}{marker}{tail.split('/')[0]}" if marker else None
+    return f"{head}{marker}{tail.split('/')[0]}" if marker and "/providers/" not in tail else None
 
 
 def owner_of(arm_id: str) -> str:

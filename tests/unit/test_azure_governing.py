@@ -92,3 +92,16 @@ def test_a_parameter_that_needs_a_restart_says_so(manager: ResourceManager) -> N
         )
         pending[name] = made["properties"]["isConfigPendingRestart"]
     assert pending == {"shared_preload_libraries": True, "pgaudit.log": False}
+
+
+def test_a_setting_on_a_server_is_made_while_the_server_is_busy(manager: ResourceManager) -> None:
+    kept = workspace(manager)
+    login = {"activeDirectoryAuth": "Enabled", "passwordAuth": "Disabled"}
+    server = create(manager, "dbforpostgresql:Server", serverName="psql-one", authConfig=login)
+    with manager.store.transaction() as contents:
+        contents.hold(server["id"])
+    logs = [{"category": "PostgreSQLLogs", "enabled": True}]
+    made = setting(manager, server["id"], workspaceId=kept["id"], logs=logs)
+    assert manager.store.read().get(made["id"]) is not None
+    with pytest.raises(AzureError, match="ServerIsBusy"):
+        create(manager, "dbforpostgresql:Database", serverName="psql-one", databaseName="one")
