@@ -67,23 +67,18 @@ class Database(pulumi.ComponentResource):
 
     def _make_server(self) -> postgresql.Server:
         placement = self._args.placement
-        production = placement.production
+        size = placement.sizes.database
         return postgresql.Server(
             f"{self._name}-server",
             resource_group_name=self._args.resource_group_name,
             server_name=placement.unique("psql"),
             location=placement.location,
             version=VERSION,
-            sku=postgresql.SkuArgs(
-                name="Standard_D2ds_v5" if production else "Standard_B1ms",
-                tier="GeneralPurpose" if production else "Burstable",
-            ),
-            storage=postgresql.StorageArgs(storage_size_gb=128 if production else 32, auto_grow="Enabled"),
+            sku=postgresql.SkuArgs(name=size.machine, tier=size.tier),
+            storage=postgresql.StorageArgs(storage_size_gb=size.storage_gb, auto_grow="Enabled"),
             # Backups stay in the region: a paired region may lie in another geography.
-            backup=postgresql.BackupArgs(
-                backup_retention_days=35 if production else 7, geo_redundant_backup="Disabled"
-            ),
-            high_availability=postgresql.HighAvailabilityArgs(mode="ZoneRedundant" if production else "Disabled"),
+            backup=postgresql.BackupArgs(backup_retention_days=size.backup_days, geo_redundant_backup="Disabled"),
+            high_availability=postgresql.HighAvailabilityArgs(mode=size.high_availability),
             auth_config=postgresql.AuthConfigArgs(
                 active_directory_auth="Enabled", password_auth="Disabled", tenant_id=self._args.tenant_id
             ),

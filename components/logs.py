@@ -10,8 +10,6 @@ from pulumi_azure_native import operationalinsights
 
 from components.placement import Placement
 
-RETENTION_DAYS = {"test": 30, "production": 90}
-
 
 @dataclass(frozen=True)
 class LogsArgs:
@@ -28,7 +26,7 @@ class Logs(pulumi.ComponentResource):
             workspace_name=args.placement.named("log"),
             location=args.placement.location,
             sku=operationalinsights.WorkspaceSkuArgs(name="PerGB2018"),
-            retention_in_days=RETENTION_DAYS[args.placement.stage],
+            retention_in_days=args.placement.sizes.log_days,
             features=operationalinsights.WorkspaceFeaturesArgs(disable_local_auth=True),
             tags=args.placement.tags,
             opts=args.placement.state(self),

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import pulumi
 
 from components.azure_clouds import AzureCloud, cloud_of
+from components.sizes import Sizes, sizes_of
 from schemas.stack_config import PROJECT, Geography
 from schemas.vocabulary import Cloud, GeographyName, RuntimeRole, Stage
 
@@ -27,10 +28,12 @@ class Placement:
     cloud: Cloud
     subscription_id: str
     location: str
+    sizes: Sizes
 
     @classmethod
     def of(cls, geography: GeographyName, config: Geography, stage: Stage, cloud: Cloud) -> "Placement":
-        return cls(geography, stage, cloud, config.subscription_id, config.location)
+        sizes = sizes_of(stage, cloud, config.replicas)
+        return cls(geography, stage, cloud, config.subscription_id, config.location, sizes)
 
     @property
     def production(self) -> bool:

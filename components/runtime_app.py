@@ -15,6 +15,7 @@ from components.environment import WORKLOAD_PROFILE
 from components.handover import Facts, environment, init_environment
 from components.identities import Identities, Identity
 from components.placement import Placement
+from components.sizes import AppSize
 from schemas.vocabulary import Cloud, RuntimeRole
 
 PORT = 8000
@@ -40,6 +41,8 @@ class RuntimeApp(pulumi.ComponentResource):
         role = args.identity.role
         host = args.facts.host_of(role)
         init = args.identities.init
+        size = placement.sizes.apps[role]
+        resources = app.ContainerResourcesArgs(cpu=size.cpu, memory=size.memory)
         app.ContainerApp(
             name,
             resource_group_name=args.resource_group_name,
@@ -66,7 +69,7 @@ class RuntimeApp(pulumi.ComponentResource):
                         image=args.image,
                         command=COMMAND,
                         env=init_environment(args.facts, init, args.identities.serving),
-                        resources=app.ContainerResourcesArgs(cpu=0.5, memory="1Gi"),
+                        resources=resources,
                     )
                 ],
                 containers=[
@@ -75,11 +78,11 @@ class RuntimeApp(pulumi.ComponentResource):
                         image=args.image,
                         command=COMMAND,
                         env=environment(args.facts, args.identity),
-                        probes=_probes() if host else None,
-                        resources=app.ContainerResourcesArgs(cpu=0.5, memory="1Gi"),
+                        probes=_probes(role),
+                        resources=resources,
                     )
                 ],
-                scale=_scale(placement, role),
+                scale=_scale(size),
                 termination_grace_period_seconds=30,
             ),
             tags=placement.tags,
@@ -100,30 +103,36 @@ def _ingress(host: str) -> app.IngressArgs:
     )
 
 
-def _probes() -> list[app.ContainerAppProbeArgs]:
+def _probes(role: RuntimeRole) -> list[app.ContainerAppProbeArgs]:
+    """Each role has all three: a revision takes over when it is ready, so what has no readiness is taken at its start.
+
+    The worker is ready, and alive, while it reads its queue; a database that fails over keeps it from that for minutes.
+    """
+    worker = role is RuntimeRole.WORKER
     return [
-        app.ContainerAppProbeArgs(
-            type="Liveness",
-            http_get=app.ContainerAppProbeHttpGetArgs(path="/livez", port=PORT, scheme="HTTP"),
-            period_seconds=10,
-            failure_threshold=3,
-        ),
-        app.ContainerAppProbeArgs(
-            type="Readiness",
-            http_get=app.ContainerAppProbeHttpGetArgs(path="/readyz", port=PORT, scheme="HTTP"),
-            period_seconds=5,
-            failure_threshold=3,
-        ),
+        _probe("Startup", "/livez", period_seconds=6, failure_threshold=10),
+        _probe("Liveness", "/livez", period_seconds=30 if worker else 10, failure_threshold=6 if worker else 3),
+        _probe("Readiness", "/livez" if worker else "/readyz", period_seconds=5, failure_threshold=3),
     ]
 
 
-def _scale(placement: Placement, role: RuntimeRole) -> app.ScaleArgs:
-    """Worker replicas are fixed: no scaler that authenticates by identity reads PostgreSQL."""
-    if not placement.production or placement.cloud is Cloud.EMULATED:
-        return app.ScaleArgs(min_replicas=1, max_replicas=1)
-    if role is RuntimeRole.WORKER:
-        return app.ScaleArgs(min_replicas=2, max_replicas=2)
-    return app.ScaleArgs(min_replicas=3, max_replicas=10)
+def _probe(kind: str, path: str, *, period_seconds: int, failure_threshold: int) -> app.ContainerAppProbeArgs:
+    return app.ContainerAppProbeArgs(
+        type=kind,
+        http_get=app.ContainerAppProbeHttpGetArgs(path=path, port=PORT, scheme="HTTP"),
+        period_seconds=period_seconds,
+        failure_threshold=failure_threshold,
+    )
+
+
+def _scale(size: AppSize) -> app.ScaleArgs:
+    requests = size.concurrent_requests
+    rule = app.HttpScaleRuleArgs(metadata={"concurrentRequests": str(requests)})
+    return app.ScaleArgs(
+        min_replicas=size.replicas,
+        max_replicas=size.most_replicas,
+        rules=[app.ScaleRuleArgs(name="requests", http=rule)] if requests is not None else None,
+    )
 
 
 def _registries(image: str, placement: Placement, identity: Identity) -> list[app.RegistryCredentialsArgs] | None:

@@ -64,9 +64,7 @@ class Storage(pulumi.ComponentResource):
             location=placement.location,
             kind=storage.Kind.STORAGE_V2,
             # Copies stay in the region: a paired region may lie in another geography.
-            sku=storage.SkuArgs(
-                name=storage.SkuName.STANDARD_ZRS if placement.production else storage.SkuName.STANDARD_LRS
-            ),
+            sku=storage.SkuArgs(name=placement.sizes.copies_of_storage),
             allow_blob_public_access=False,
             allow_cross_tenant_replication=False,
             allow_shared_key_access=False,

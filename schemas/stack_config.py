@@ -121,6 +121,9 @@ class Geography(ConfigModel):
         default=None, description="The portal's host name; needed in the test stage, which alone has a portal"
     )
     network: Network
+    replicas: Annotated[int, Field(ge=1, le=3)] | None = Field(
+        default=None, description="Of each app, only where cloud is emulated; on Azure the stage says how many"
+    )
 
 
 # --- organisations ----------------------------------------------------------------------------------------------

@@ -1,8 +1,10 @@
 """Container apps as processes: init containers first, then replicas, probed until ready, restarted when they end.
 
-Owns what one revision is and how one follows another (single revision mode: the new one takes over when it is ready,
-the old one serves until then). The environment of a container is the template's, verbatim, and what the platform adds;
-nothing of ours leaks into it. `CONTAINER_APP_PORT` is the free loopback port that stands for the target port.
+Owns what one revision is and how one follows another in single revision mode: the new one takes over when each of its
+replicas is ready, and then the old one ends; one that does not become ready is ended, and the old one goes on serving
+(Azure documentation, "Update and deploy changes in Azure Container Apps"). What a probe does is in `replicas.py`. The
+environment of a container is the template's, verbatim, and what the platform adds; nothing of ours leaks into it.
+`CONTAINER_APP_PORT` is the free loopback port that stands for the target port.
 """
 
 import asyncio
@@ -25,14 +27,16 @@ from emulators.azure.images import Images
 from emulators.azure.ingress import Ingress
 from emulators.azure.managed_identity import Endpoint, ManagedIdentityEndpoint
 from emulators.azure.processes import Children, Kept, stop
+from emulators.azure.replicas import Replica
 from emulators.azure.tokens import Principal
 from emulators.state import MARKER_VARIABLE
 
 READY_SECONDS = 90.0
+EARLY_ENDS = 3
 INIT_SECONDS = 120.0
-PROBE_SECONDS = 0.1
-PROBE_TIMEOUT_SECONDS = 2.0
-LIVENESS_SECONDS = 10.0
+LOOK_SECONDS = 0.1
+UNPROBED_SECONDS = 0.5
+"""A replica without a probe is ready when it has run for this long."""
 MAXIMUM_GRACE_SECONDS = 5.0
 """However long the template lets a replica take to end: people wait for this one."""
 
@@ -57,31 +61,37 @@ class ContainerApp:
     def __init__(self, platform: Platform, name: str) -> None:
         self.platform, self.name = platform, name
         self.revision: Revision | None = None
+        self._coming: Revision | None = None
         self._ingress: dict[str, Ingress] = {}
 
     async def apply(self, arm: Mapping[str, Any]) -> None:
         """Bring up the revision that an ARM body describes. Raises AzureError with the log's end."""
         fingerprint = _fingerprint(arm)
-        if self.revision is None or self.revision.fingerprint != fingerprint:
-            await self._ingress_for(arm)
-            revision = Revision(self.platform, self.name, arm, fingerprint)
-            try:
-                await revision.start()
-            except BaseException:
-                await revision.stop()
-                raise
-            before, self.revision = self.revision, revision
-            if before is not None:
-                await before.stop()
-        await self.revision.wait_ready()
+        if self.revision is not None and self.revision.fingerprint == fingerprint:
+            await self.revision.wait_ready()
+            return
+        await self._ingress_for(arm)
+        revision = self._coming = Revision(self.platform, self.name, arm, fingerprint)
+        try:
+            await revision.start()
+            await revision.wait_ready()
+        except BaseException:
+            await revision.stop()
+            raise
+        finally:
+            self._coming = None
+        before, self.revision = self.revision, revision
+        if before is not None:
+            await before.stop()
 
     async def stop(self) -> None:
         for ingress in self._ingress.values():
             await ingress.stop()
         self._ingress.clear()
-        if self.revision is not None:
-            await self.revision.stop()
-            self.revision = None
+        for revision in (self._coming, self.revision):
+            if revision is not None:
+                await revision.stop()
+        self.revision = None
 
     async def _ingress_for(self, arm: Mapping[str, Any]) -> None:
         domains = list_at(arm, "properties.configuration.ingress.customDomains")
@@ -95,7 +105,7 @@ class ContainerApp:
                 self._ingress[host] = ingress
 
     def _ready_ports(self) -> Sequence[int]:
-        return self.revision.ports if self.revision is not None else ()
+        return [replica.port for replica in self.revision.replicas] if self.revision is not None else ()
 
 
 class Revision:
@@ -105,10 +115,9 @@ class Revision:
         self.platform, self.app, self.arm, self.fingerprint = platform, app, arm, fingerprint
         self.name = f"{app}--{fingerprint[:7]}"
         self.template = cast(dict[str, Any], arm["properties"]["template"])
-        self.ports: list[int] = []
-        self._replicas: list[Kept] = []
+        self.replicas: list[Replica] = []
         self._endpoints: list[Endpoint] = []
-        self._watch: asyncio.Task[None] | None = None
+        self._stopped = False
 
     async def start(self) -> None:
         init = self._endpoint("Init")
@@ -120,6 +129,7 @@ class Revision:
         for index in range(count):
             port = _free_port()
             replica = f"{self.name}-{index}"
+            self._check_wanted()
             kept = Kept(
                 self.platform.children,
                 self.app if count == 1 else f"{self.app}-{index}",
@@ -128,29 +138,31 @@ class Revision:
                 self._image(container),
                 grace_seconds=min(grace, MAXIMUM_GRACE_SECONDS),
             )
-            await kept.start()
-            self._replicas.append(kept)
-            self.ports.append(port)
-        self._watch = asyncio.create_task(self._watch_liveness(container))
+            self.replicas.append(Replica(kept, port, container, self.platform.probes))
+            await self.replicas[-1].start()
 
     async def wait_ready(self) -> None:
-        """Until every replica's readiness probe passes. Raises AzureError after ninety seconds or three early ends."""
-        probe = _probe(self.template["containers"][0], "Readiness")
+        """Until every replica is ready. Raises AzureError after ninety seconds or three early ends."""
         deadline = time.monotonic() + READY_SECONDS
-        for kept, port in zip(self._replicas, self.ports, strict=True):
-            if probe is None:
-                await asyncio.sleep(0.5)
-            while not (kept.alive and (probe is None or await self._passes(probe, port))):
-                if time.monotonic() > deadline or len(kept.exits) >= 3:
-                    raise self._failed(kept.name, f"is not ready after {len(kept.exits)} early ends")
-                await asyncio.sleep(PROBE_SECONDS)
+        if not list_at(self.template["containers"][0], "probes"):
+            await asyncio.sleep(UNPROBED_SECONDS)
+        for replica in self.replicas:
+            while not await replica.is_ready():
+                self._check_wanted()
+                early = len(replica.kept.exits)
+                if time.monotonic() > deadline or early >= EARLY_ENDS:
+                    raise self._failed(replica.kept.name, f"is not ready after {early} early ends")
+                await asyncio.sleep(LOOK_SECONDS)
 
     async def stop(self) -> None:
-        if self._watch is not None:
-            self._watch.cancel()
-        await asyncio.gather(*(replica.stop() for replica in self._replicas))
+        self._stopped = True
+        await asyncio.gather(*(replica.stop() for replica in self.replicas))
         for endpoint in self._endpoints:
             self.platform.identities.withdraw(endpoint)
+
+    def _check_wanted(self) -> None:
+        if self._stopped:
+            raise AzureError(409, "OperationPreempted", f"revision '{self.name}' was given up before it was ready")
 
     async def _run_init(self, container: Mapping[str, Any], endpoint: Endpoint) -> None:
         name = f"{self.app}-init"
@@ -164,7 +176,7 @@ class Revision:
             ) from None
         finally:
             await stop(process)
-            self.platform.children.ended(name)
+            self.platform.children.ended(name, process.pid)
         if code:
             raise self._failed(name, f"init container '{container['name']}' ended with exit code {code}")
 
@@ -217,44 +229,6 @@ class Revision:
         log = self.platform.children.log(process)
         message = f"revision '{self.name}' failed: {problem}. The end of {log}:\n{tail}"
         return AzureError(500, "ContainerAppOperationError", message)
-
-    async def _watch_liveness(self, container: Mapping[str, Any]) -> None:
-        """Restart a replica whose liveness probe fails as often as its threshold says."""
-        probe = _probe(container, "Liveness")
-        if probe is None:
-            return
-        period = float(probe.get("periodSeconds") or LIVENESS_SECONDS)
-        threshold = int(probe.get("failureThreshold") or 3)
-        await asyncio.sleep(float(probe.get("initialDelaySeconds") or 0) + period)
-        failures = dict.fromkeys(self.ports, 0)
-        while True:
-            for kept, port in zip(self._replicas, self.ports, strict=True):
-                healthy = not kept.alive or await self._passes(probe, port)
-                failures[port] = 0 if healthy else failures[port] + 1
-                if failures[port] >= threshold:
-                    failures[port] = 0
-                    await kept.restart()
-            await asyncio.sleep(period)
-
-    async def _passes(self, probe: Mapping[str, Any], port: int) -> bool:
-        get = probe["httpGet"]
-        headers = {h["name"]: h["value"] for h in list_at(get, "httpHeaders")}
-        url = f"http://127.0.0.1:{port}{get.get('path') or '/'}"
-        try:
-            answer = await self.platform.probes.get(
-                url, headers=headers, timeout=float(probe.get("timeoutSeconds") or PROBE_TIMEOUT_SECONDS)
-            )
-        except httpx.HTTPError:
-            return False
-        return 200 <= answer.status_code < 400
-
-
-def _probe(container: Mapping[str, Any], kind: str) -> dict[str, Any] | None:
-    """The HTTP probe of a kind; its port is the target port, whatever its number."""
-    for probe in list_at(container, "probes"):
-        if probe.get("type") == kind and probe.get("httpGet"):
-            return cast(dict[str, Any], probe)
-    return None
 
 
 def _fingerprint(arm: Mapping[str, Any]) -> str:

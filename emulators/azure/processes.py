@@ -30,7 +30,7 @@ class Children:
 
     def __init__(self, state: Path) -> None:
         self.state = state
-        self._running: dict[str, dict[str, Any]] = {}
+        self._running: dict[str, dict[int, dict[str, Any]]] = {}
 
     async def start(
         self, name: str, argv: Sequence[str], environment: Mapping[str, str], folder: Path
@@ -54,12 +54,13 @@ class Children:
         finally:
             os.close(descriptor)
         with suppress(psutil.Error):
-            self._running[name] = {"pid": process.pid, "create_time": psutil.Process(process.pid).create_time()}
+            record = {"pid": process.pid, "create_time": psutil.Process(process.pid).create_time()}
+            self._running.setdefault(name, {})[process.pid] = record
         self._write()
         return process
 
-    def ended(self, name: str) -> None:
-        self._running.pop(name, None)
+    def ended(self, name: str, pid: int) -> None:
+        self._running.get(name, {}).pop(pid, None)
         self._write()
 
     def log(self, name: str) -> Path:
@@ -74,11 +75,12 @@ class Children:
 
     @property
     def running(self) -> dict[str, dict[str, Any]]:
-        return dict(self._running)
+        """The newest of each name: while one revision of an app follows another, there are two."""
+        return {name: list(records.values())[-1] for name, records in self._running.items() if records}
 
     def _write(self) -> None:
         file = layout.supervisor_folder(self.state) / "children.json"
-        write_private(file, json.dumps(self._running, indent=1, sort_keys=True).encode())
+        write_private(file, json.dumps(self.running, indent=1, sort_keys=True).encode())
 
 
 async def stop(
@@ -119,12 +121,12 @@ class Kept:
         self._started = asyncio.Event()
 
     async def start(self) -> None:
-        """Returns once the first process is there (or could not be made: raises OSError)."""
+        """Returns once the first process is there, or it was stopped meanwhile. OSError where there can be none."""
         self._task = asyncio.create_task(self._keep())
         waiter = asyncio.create_task(self._started.wait())
         await asyncio.wait({self._task, waiter}, return_when=asyncio.FIRST_COMPLETED)
         waiter.cancel()
-        if self._task.done():
+        if self._task.done() and not self._task.cancelled():
             self._task.result()
 
     async def stop(self) -> None:
@@ -134,7 +136,7 @@ class Kept:
                 await self._task
         if self.process is not None:
             await stop(self.process, grace_seconds=self.grace_seconds, first=self.stop_signal)
-            self.children.ended(self.name)
+            self.children.ended(self.name, self.process.pid)
 
     async def restart(self) -> None:
         """End the process; it comes back after the first pause."""
@@ -159,6 +161,6 @@ class Kept:
                 self.on_start()
             self._started.set()
             self.exits.append(await self.process.wait())
-            self.children.ended(self.name)
+            self.children.ended(self.name, self.process.pid)
             failures = 0 if time.monotonic() - began > STABLE_SECONDS else failures + 1
             await asyncio.sleep(BACK_OFF_SECONDS[min(max(failures, 1), len(BACK_OFF_SECONDS)) - 1])

@@ -15,6 +15,7 @@ from emulators.azure.documents import list_at, object_at, value_at
 from emulators.azure.errors import AzureError
 from emulators.azure.roles import ROLES, role_id
 from emulators.azure.store import Contents
+from emulators.azure.template_rules import check_template
 from schemas.vocabulary import AZURE_REGIONS
 
 _RESOURCE = re.compile(r"/subscriptions/[^/]+/resourcegroups/", re.IGNORECASE)
@@ -223,6 +224,7 @@ def _app(contents: Contents, arm: Mapping[str, Any]) -> None:
                 raise AzureError(
                     400, "ContainerAppInvalidEnvVar", f"environment variable {variable.get('name')} is over 32 KiB"
                 )
+    check_template(template)
     assigned = {arm_id.lower() for arm_id in object_at(arm, "identity.userAssignedIdentities")}
     for setting in list_at(properties, "configuration.identitySettings"):
         if setting["identity"].lower() not in assigned:

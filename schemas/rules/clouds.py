@@ -46,6 +46,14 @@ def azure_runs_an_image(stack: StackConfig) -> Iterator[Violation]:
         yield Violation(("image",), "an image by digest, because cloud is azure", '"working-tree"')
 
 
+@rule("replicas-in-azure")
+def azure_has_replicas_by_stage(stack: StackConfig) -> Iterator[Violation]:
+    for path, _, geography in geographies_of(stack):
+        if stack.cloud == Cloud.AZURE and isinstance(geography.replicas, int):
+            expected = "no number of replicas, because cloud is azure: the stage says how many"
+            yield Violation((*path, "replicas"), expected, str(geography.replicas))
+
+
 @rule("port-in-azure")
 def azure_hosts_have_no_port(stack: StackConfig) -> Iterator[Violation]:
     for at, host in _public_hosts(stack):

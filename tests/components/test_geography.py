@@ -13,8 +13,12 @@ from components.access import (
     STORAGE_BLOB_DATA_READER,
 )
 from emulators.world import load_world
+from runtime.bootstrap import START_SECONDS
+from schemas.vocabulary import GeographyName
 from tests.support.program import Emitted, run, sample, stack_of
 
+ROLES_THAT_SERVE = ("application", "worker", "portal")
+READY = {"application": "/readyz", "worker": "/livez", "portal": "/readyz"}
 SERVER_CHILDREN = ("AdministratorsMicrosoftEntra", "Configuration", "Database")
 
 
@@ -209,7 +213,6 @@ def test_the_portal_stands_in_the_test_stage_alone_and_answers_to_its_own_host()
     portal = sample("test").one("azure-native:app:ContainerApp", name="emea-portal")
     (domain,) = configuration(portal)["ingress"]["customDomains"]
     assert domain["name"] == "approvals.emea.connector.example.org"
-    assert [p["httpGet"]["path"] for p in portal.inputs["template"]["containers"][0]["probes"]] == ["/livez", "/readyz"]
 
 
 def test_role_assignments_have_the_same_names_in_every_run() -> None:
@@ -290,6 +293,74 @@ def test_production_on_azure_runs_replicas_and_the_local_stack_one() -> None:
 
     assert replicas("prod") == [2, 3]
     assert replicas("local-prod") == [1]
+
+
+@pytest.mark.parametrize(
+    ("stack", "role", "replicas", "rule"),
+    [
+        ("prod", "application", (3, 10), "30"),
+        ("prod", "worker", (2, 2), None),
+        ("test", "application", (1, 1), "30"),
+        ("test", "portal", (1, 1), "30"),
+        ("test", "worker", (1, 1), None),
+        ("local-prod", "application", (1, 1), "30"),
+    ],
+)
+def test_replicas_follow_http_requests_where_there_are_any(
+    stack: str, role: str, replicas: tuple[int, int], rule: str | None
+) -> None:
+    scale = sample(stack).one("azure-native:app:ContainerApp", name=f"emea-{role}").inputs["template"]["scale"]
+    assert (scale["minReplicas"], scale["maxReplicas"]) == replicas
+    rules = [r["http"]["metadata"]["concurrentRequests"] for r in scale.get("rules", [])]
+    assert rules == ([rule] if rule else [])
+
+
+def test_a_geography_of_the_emulated_cloud_runs_as_many_replicas_as_it_says() -> None:
+    stack = stack_of("local")
+    three = stack.geographies[GeographyName.EMEA].model_copy(update={"replicas": 3})
+    geographies = {**stack.geographies, GeographyName.EMEA: three}
+    program = run(stack.model_copy(update={"geographies": geographies}))
+    apps = program.of("azure-native:app:ContainerApp")
+    found = {a.name: a.inputs["template"]["scale"]["minReplicas"] for a in apps}
+    assert {n for n, replicas in found.items() if replicas == 3} == {f"emea-{r}" for r in ROLES_THAT_SERVE}
+    assert {n for n, replicas in found.items() if replicas != 3} == {n for n in found if not n.startswith("emea-")}
+
+
+@pytest.mark.parametrize(
+    ("stack", "machine", "high_availability", "backup_days", "log_days"),
+    [
+        ("prod", ("GeneralPurpose", "Standard_D2ds_v5", 128), "ZoneRedundant", 35, 90),
+        ("test", ("Burstable", "Standard_B1ms", 32), "Disabled", 7, 30),
+        ("local-prod", ("GeneralPurpose", "Standard_D2ds_v5", 128), "ZoneRedundant", 35, 90),
+    ],
+)
+def test_databases_and_logs_are_sized_by_stage(
+    stack: str, machine: tuple[str, str, int], high_availability: str, backup_days: int, log_days: int
+) -> None:
+    for server in azure("dbforpostgresql:Server", stack):
+        sku, storage = server.inputs["sku"], server.inputs["storage"]
+        assert (sku["tier"], sku["name"], storage["storageSizeGB"]) == machine
+        assert server.inputs["highAvailability"]["mode"] == high_availability
+        assert server.inputs["backup"] == {"backupRetentionDays": backup_days, "geoRedundantBackup": "Disabled"}
+    retention = {w.inputs["retentionInDays"] for w in azure("operationalinsights:Workspace", stack)}
+    assert retention == {log_days}
+
+
+@pytest.mark.parametrize("role", ["application", "worker", "portal"])
+def test_each_role_starts_lives_and_is_ready_by_a_probe(role: str) -> None:
+    """A first start waits for roles to be known to the vault: longer than that before it is started again."""
+    app = sample("test").one("azure-native:app:ContainerApp", name=f"emea-{role}")
+    probes = {p["type"]: p for p in app.inputs["template"]["containers"][0]["probes"]}
+    paths = {kind: probe["httpGet"]["path"] for kind, probe in probes.items()}
+    assert paths == {"Startup": "/livez", "Liveness": "/livez", "Readiness": READY[role]}
+    assert probes["Startup"]["periodSeconds"] * probes["Startup"]["failureThreshold"] > START_SECONDS
+
+
+def test_a_worker_outlives_a_database_that_fails_over() -> None:
+    """Within 60 to 120 seconds (Azure documentation, "High availability in Azure Database for PostgreSQL")."""
+    app = sample("prod").one("azure-native:app:ContainerApp", name="emea-worker")
+    (liveness,) = [p for p in app.inputs["template"]["containers"][0]["probes"] if p["type"] == "Liveness"]
+    assert liveness["periodSeconds"] * liveness["failureThreshold"] > 120
 
 
 def test_identities_have_the_names_that_the_app_registration_trusts() -> None:

@@ -258,6 +258,12 @@ ROWS: list[tuple[str, str, Pairs, str]] = [
         "geographies.americas.portalHost",
     ),
     (
+        "replicas-in-azure",
+        TEST,
+        [("      portalHost: approvals.emea", "      replicas: 3\n      portalHost: approvals.emea")],
+        "geographies.emea.replicas",
+    ),
+    (
         "portal-application-missing",
         LOCAL,
         [("    portalApplicationId: 2b2b2b2b-0000-4000-8000-000000000003\n", "")],
