@@ -4,7 +4,7 @@
 MAKEFLAGS += --no-builtin-rules
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help demo up test mutate bench many fidelity check workflows sbom format lock set-up browser clean
+.PHONY: help demo up test mutate bench many fidelity picture check workflows sbom format lock set-up browser clean
 
 CACHE := $(if $(filter /%,$(XDG_CACHE_HOME)),$(XDG_CACHE_HOME),$(HOME)/.cache)/teams-ehr-connector
 STATE := $(or $(CONNECTOR_STATE),$(CURDIR)/.local)
@@ -30,6 +30,7 @@ help:
 	@echo 'make mutate | bench                             each rule taken away: its tests fail | what things cost'
 	@echo 'make many [ARGS="--organizations 1000"]         many organisations: preview, update, a launch at the last'
 	@echo 'make fidelity [ARM_TYPES=folder]                emitted resources against the definitions of Azure itself'
+	@echo 'make picture                                    one geography, drawn into the documents'
 	@echo 'make check | format                             style, types, house rules | apply the style'
 	@echo 'make sbom                                       the image: its bill of materials'
 	@echo 'make lock                                       resolve the requirements anew'
@@ -64,6 +65,10 @@ many: $(STAMP)
 # Ends with NOT CHECKED where the folder is absent: that is no success.
 fidelity: $(STAMP)
 	@$(BIN)/python -m tests.fidelity --types "$(ARM_TYPES)"
+
+# The Mermaid flowchart in the documents. A test fails where it is not what the program emits now.
+picture: $(STAMP)
+	@$(BIN)/python -m tests.picture
 
 browser: $(STAMP)
 	@$(BIN)/python -m tests.support.browser >/dev/null

@@ -33,6 +33,8 @@ class Emitted:
     parent: str
     provider: str
     depends_on: frozenset[str]
+    references: frozenset[str]
+    """Those of them from which an input was made."""
     protect: bool
     retain_on_delete: bool
     custom: bool
@@ -96,6 +98,7 @@ class _Recorder(MockMonitor):
                     parent=request.parent,
                     provider=request.provider or next(iter(request.providers.values()), ""),
                     depends_on=frozenset(request.dependencies),
+                    references=frozenset(u for p in request.propertyDependencies.values() for u in p.urns),
                     protect=bool(request.protect),
                     retain_on_delete=bool(request.retainOnDelete),
                     custom=request.custom,
