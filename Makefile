@@ -4,12 +4,13 @@
 MAKEFLAGS += --no-builtin-rules
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help demo up test mutate bench many fidelity picture check workflows sbom format lock set-up browser clean
+.PHONY: help demo up test mutate bench many fidelity checkov picture check workflows sbom format lock set-up browser clean
 
 CACHE := $(if $(filter /%,$(XDG_CACHE_HOME)),$(XDG_CACHE_HOME),$(HOME)/.cache)/teams-ehr-connector
 STATE := $(or $(CONNECTOR_STATE),$(CURDIR)/.local)
 BIN := .venv/bin
 STAMP := .venv/.set-up
+RULES := .venv/rules/.set-up
 
 # Azure's own definitions of its resources: `generated` of a clone of Azure/bicep-types-az, or a part of it.
 ARM_TYPES ?= ../shared/arm-types
@@ -30,6 +31,7 @@ help:
 	@echo 'make mutate | bench                             each rule taken away: its tests fail | what things cost'
 	@echo 'make many [ARGS="--organizations 1000"]         many organisations: preview, update, a launch at the last'
 	@echo 'make fidelity [ARM_TYPES=folder]                emitted resources against the definitions of Azure itself'
+	@echo 'make checkov                                    emitted resources against the rules of Checkov'
 	@echo 'make picture                                    one geography, drawn into the documents'
 	@echo 'make check | format                             style, types, house rules | apply the style'
 	@echo 'make sbom                                       the image: its bill of materials'
@@ -66,6 +68,10 @@ many: $(STAMP)
 fidelity: $(STAMP)
 	@$(BIN)/python -m tests.fidelity --types "$(ARM_TYPES)"
 
+# The emitted resources of production as ARM templates, judged by rules that others wrote. Offline, but for the set-up.
+checkov: $(STAMP) $(RULES)
+	@$(BIN)/python -m tests.checkov --state "$(STATE)/checkov"
+
 # The Mermaid flowchart in the documents. A test fails where it is not what the program emits now.
 picture: $(STAMP)
 	@$(BIN)/python -m tests.picture
@@ -100,6 +106,10 @@ set-up: $(STAMP)
 
 $(STAMP): pyproject.toml requirements/dev.txt tools/uv.txt tools/bootstrap.sh
 	@tools/bootstrap.sh "$(CACHE)"
+	@touch $@
+
+$(RULES): requirements/rules.txt tools/rules.sh | $(STAMP)
+	@tools/rules.sh "$(CACHE)"
 	@touch $@
 
 lock: $(STAMP)

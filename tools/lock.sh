@@ -16,4 +16,5 @@ compile() {
 
 compile pyproject.toml --group operator --group dev --output-file requirements/dev.txt
 compile pyproject.toml --constraints requirements/dev.txt --output-file requirements/runtime.txt
+compile --group pyproject.toml:rules --output-file requirements/rules.txt
 echo "uv==$pin" | compile - --no-annotate --output-file tools/uv.txt

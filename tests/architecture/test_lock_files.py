@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-LOCKS = ("requirements/dev.txt", "requirements/runtime.txt", "tools/uv.txt")
+LOCKS = ("requirements/dev.txt", "requirements/runtime.txt", "requirements/rules.txt", "tools/uv.txt")
 
 
 def requirements(lock: str) -> dict[str, list[str]]:
@@ -48,6 +48,12 @@ def test_no_index_address_and_no_path_is_named(lock: str) -> None:
 )
 def test_everything_that_is_declared_is_locked(lock: str, groups: tuple[str, ...]) -> None:
     assert declared(*groups) - requirements(lock).keys() == set()
+
+
+def test_the_independent_rules_are_locked_as_they_are_declared() -> None:
+    groups = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["dependency-groups"]
+    (rules,) = groups["rules"]
+    assert f"{rules} \\\n" in (ROOT / "requirements/rules.txt").read_text(encoding="utf-8")
 
 
 def test_the_image_and_the_developers_have_the_same_versions() -> None:
