@@ -9,11 +9,14 @@ from dataclasses import dataclass
 import pulumi
 from pulumi_azure_native import Provider, resources
 
+from components import alert_rules
 from components.access import KeyAccess, KeyAccessArgs, StorageAccess, StorageAccessArgs, VaultAccess, VaultAccessArgs
+from components.alerts import Alerts, AlertsArgs
 from components.configuration import Configuration, ConfigurationArgs
 from components.database import DATABASE, Database, DatabaseArgs
 from components.diagnostics import Audited, Diagnostics, DiagnosticsArgs
 from components.environment import Environment, EnvironmentArgs
+from components.governance import Governance, GovernanceArgs
 from components.handover import Facts, Portal
 from components.identities import Identities, IdentitiesArgs
 from components.logs import Logs, LogsArgs
@@ -26,7 +29,7 @@ from components.vault import Vault, VaultArgs
 from schemas.configuration_document import Chunks
 from schemas.stack_config import Geography as GeographyConfig
 from schemas.stack_config import Microsoft365
-from schemas.vocabulary import Cloud, GeographyName, Stage
+from schemas.vocabulary import Cloud, GeographyName, RuntimeRole, Stage
 
 
 @dataclass(frozen=True)
@@ -121,8 +124,9 @@ class Geography(pulumi.ComponentResource):
             auditors=args.auditors,
         )
         access_to_all = [*access.assignments, *key_access.assignments, *storage_access.assignments]
-        for identity in identities.serving:
-            RuntimeApp(
+        kept = [*vault.reachable, *storage.reachable, *access_to_all, *database.ready, *diagnostics.settings]
+        apps = {
+            identity.role: RuntimeApp(
                 f"{name}-{identity.role}",
                 RuntimeAppArgs(
                     facts=facts,
@@ -131,18 +135,48 @@ class Geography(pulumi.ComponentResource):
                     image=args.image,
                     identity=identity,
                     identities=identities,
-                    after=[
-                        *vault.reachable,
-                        *storage.reachable,
-                        *access_to_all,
-                        *configuration.secrets,
-                        *database.ready,
-                        *diagnostics.settings,
-                    ],
+                    after=[*kept, *configuration.secrets],
                 ),
                 inside,
             )
-        self.outputs = {"public_host": public_host, "location": placement.location}
+            for identity in identities.serving
+        }
+        alerts = Alerts(
+            f"{name}-alerts",
+            AlertsArgs(
+                placement,
+                group.name,
+                args.config.alert_email,
+                logs.workspace_id,
+                {
+                    alert_rules.DATABASE: database.id,
+                    alert_rules.APPLICATION: apps[RuntimeRole.APPLICATION].id,
+                },
+            ),
+            inside,
+        )
+        Governance(
+            f"{name}-governance",
+            GovernanceArgs(
+                placement,
+                group.id,
+                args.config.allowed_regions,
+                alerts.action_group_id,
+                state={
+                    "vault": vault.id,
+                    "database": database.id,
+                    "storage": storage.id,
+                    "workspace": logs.workspace_id,
+                },
+                after=kept,
+            ),
+            inside,
+        )
+        self.outputs = {
+            "public_host": public_host,
+            "location": placement.location,
+            "alerts_go_to": args.config.alert_email,
+        }
         self.register_outputs(self.outputs)
 
 

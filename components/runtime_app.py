@@ -43,7 +43,7 @@ class RuntimeApp(pulumi.ComponentResource):
         init = args.identities.init
         size = placement.sizes.apps[role]
         resources = app.ContainerResourcesArgs(cpu=size.cpu, memory=size.memory)
-        app.ContainerApp(
+        made = app.ContainerApp(
             name,
             resource_group_name=args.resource_group_name,
             container_app_name=placement.container_app(role),
@@ -88,6 +88,7 @@ class RuntimeApp(pulumi.ComponentResource):
             tags=placement.tags,
             opts=pulumi.ResourceOptions(parent=self, depends_on=list(args.after)),
         )
+        self.id: pulumi.Output[str] = made.id
         self.register_outputs({})
 
 

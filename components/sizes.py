@@ -1,6 +1,7 @@
 """How much of everything a geography has, by stage: the one table that the components read.
 
-Owns replicas, processors, memory, the database's machine and backups, how long logs are kept, and the probes' patience.
+Owns replicas, processors, memory, the database's machine and backups, how long logs are kept, the month's budget, and
+the probes' patience.
 Leaves out what is no size: which region, which addresses, which protocols.
 
 The emulated cloud runs one replica of each app, unless the geography's `replicas` says otherwise; all else there is as
@@ -42,6 +43,8 @@ class Sizes:
     database: DatabaseSize
     copies_of_storage: str
     log_days: int
+    monthly_budget: int
+    """In the subscription's currency; a fifth above what a geography is expected to cost in US dollars."""
 
 
 BY_STAGE: Mapping[Stage, Sizes] = {
@@ -54,6 +57,7 @@ BY_STAGE: Mapping[Stage, Sizes] = {
         database=DatabaseSize("Standard_B1ms", "Burstable", 32, "Disabled", 7),
         copies_of_storage="Standard_LRS",
         log_days=30,
+        monthly_budget=300,
     ),
     Stage.PRODUCTION: Sizes(
         apps={
@@ -64,6 +68,7 @@ BY_STAGE: Mapping[Stage, Sizes] = {
         database=DatabaseSize("Standard_D2ds_v5", "GeneralPurpose", 128, "ZoneRedundant", 35),
         copies_of_storage="Standard_ZRS",
         log_days=90,
+        monthly_budget=1700,
     ),
 }
 

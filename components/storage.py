@@ -48,6 +48,7 @@ class Storage(pulumi.ComponentResource):
         revocations = self._container(REVOCATIONS, args.placement.state(self, [service]))
         audit_heads = self._container(AUDIT_HEADS, self._written_once([revocations]))
         immutable = self._immutable(audit_heads)
+        self.id: pulumi.Output[str] = self._account.id
         self.blobs_id: pulumi.Output[str] = service.id
         self.revocations_id: pulumi.Output[str] = revocations.id
         self.audit_heads_id: pulumi.Output[str] = audit_heads.id

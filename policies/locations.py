@@ -1,7 +1,7 @@
 """Every resource stands in a region of its geography: among those that the stack allows, and in that part of the world.
 
-The geography is the resource's own tag. Private DNS zones have no region (`global`); they hold names and private
-addresses only.
+The geography is the resource's own tag. Private DNS zones, metric alerts and action groups have no region (`global`):
+they hold names, private addresses and ids of resources only.
 """
 
 from collections.abc import Iterator
@@ -10,7 +10,9 @@ from policies.judging import Subject, policy
 from policies.tags import GEOGRAPHY, TAGGED
 from schemas.vocabulary import AZURE_REGIONS, GeographyName
 
-WITHOUT_REGION = frozenset({"privatedns:PrivateZone", "privatedns:VirtualNetworkLink"})
+WITHOUT_REGION = frozenset(
+    {"monitor:ActionGroup", "monitor:MetricAlert", "privatedns:PrivateZone", "privatedns:VirtualNetworkLink"}
+)
 WITH_PARENT_REGION = frozenset({"keyvault:Key", "keyvault:Secret"})
 
 

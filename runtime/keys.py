@@ -38,6 +38,10 @@ class NotificationKey:
     certificate_der: bytes
     private_key: rsa.RSAPrivateKey
 
+    @property
+    def ends_at(self) -> datetime:
+        return x509.load_der_x509_certificate(self.certificate_der).not_valid_after_utc
+
 
 @dataclass(frozen=True)
 class Keys:

@@ -30,7 +30,7 @@ from runtime.errors import ConnectorError
 from runtime.jobs import QUEUE, Job, defer
 from runtime.logs import log
 from runtime.meeting.prepare import prepare_visit
-from runtime.meeting.renewal import mend, remove_left_over, renew_due
+from runtime.meeting.renewal import mend, remove_left_over, renew_due, tell_certificate
 from runtime.promotion.rehearsals import rehearse
 from runtime.purge import purge
 from runtime.tasks import end
@@ -166,6 +166,7 @@ async def run(services: Services) -> None:
                 (30.0, "sweep", lambda: sweep(services)),
                 (60.0, "renew", lambda: renew_due(services)),
                 (60.0, "remove", lambda: remove_left_over(services)),
+                (3600.0, "certificate", lambda: tell_certificate(services)),
                 (REHEARSE_SECONDS, "rehearse", lambda: rehearse(services)),
                 (300.0, "purge", lambda: purge(services)),
                 (1.0, "chain", heads.chain),

@@ -294,6 +294,16 @@ BranchName = Annotated[
 ]
 """A git branch, in a part of what git allows (git-check-ref-format)."""
 
+EmailAddress = Annotated[
+    str,
+    StringConstraints(
+        pattern=r"^[A-Za-z0-9_.+-]+@[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?(?:\.[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?)+$",
+        max_length=254,
+    ),
+    _expects("an e-mail address, such as on-call@example.org"),
+]
+"""An address to which mail goes, in the part of what RFC 5321 allows that every mailer takes."""
+
 GitHubLogin = Annotated[
     str,
     StringConstraints(pattern=r"^[A-Za-z0-9]+(?:-[A-Za-z0-9]+)*$", max_length=39),

@@ -17,6 +17,7 @@ from schemas.scalars import (
     EhrOrigin,
     EhrPath,
     EhrUrl,
+    EmailAddress,
     FhirBaseUrl,
     FilePath,
     GitHubLogin,
@@ -121,6 +122,7 @@ class Geography(ConfigModel):
         default=None, description="The portal's host name; needed in the test stage, which alone has a portal"
     )
     network: Network
+    alert_email: EmailAddress = Field(description="Who is told when something needs a person, day and night: one list")
     replicas: Annotated[int, Field(ge=1, le=3)] | None = Field(
         default=None, description="Of each app, only where cloud is emulated; on Azure the stage says how many"
     )

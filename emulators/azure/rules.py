@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from emulators.azure import governing
+from emulators.azure import governing, watching
 from emulators.azure.bags import leaves
 from emulators.azure.documents import list_at, object_at, value_at
 from emulators.azure.errors import AzureError
@@ -27,6 +27,7 @@ REGIONS = frozenset(region for regions in AZURE_REGIONS.values() for region in r
 def check_write(contents: Contents, arm: Mapping[str, Any], principals: Callable[[], set[str]]) -> None:
     """All rules of one PUT. `principals` are the object ids that the tenant knows."""
     _location(contents, arm)
+    governing.check_location(contents, arm)
     for reference in references(arm):
         if contents.get(reference) is None and "/roledefinitions/" not in reference.lower():
             raise AzureError(404, "ResourceNotFound", f"'{arm['name']}' refers to {reference}, which does not exist")
@@ -38,7 +39,8 @@ def check_write(contents: Contents, arm: Mapping[str, Any], principals: Callable
 
 
 def check_delete(contents: Contents, arm: Mapping[str, Any]) -> None:
-    """Azure keeps a subnet, network, zone or environment that others use."""
+    """Azure keeps what is locked, and a subnet, network, zone or environment that others use."""
+    governing.check_locks(contents, arm)
     kind, key = arm["type"].lower(), arm["id"].lower()
     if kind in (
         "microsoft.network/virtualnetworks/subnets",
@@ -237,7 +239,13 @@ _BY_TYPE: dict[str, Callable[..., None]] = {
     "microsoft.network/virtualnetworks": _virtual_network,
     "microsoft.network/virtualnetworks/subnets": _subnet,
     "microsoft.authorization/roleassignments": _role_assignment,
-    "microsoft.insights/diagnosticsettings": governing.diagnostic_setting,
+    "microsoft.authorization/locks": governing.lock,
+    "microsoft.authorization/policyassignments": governing.policy_assignment,
+    "microsoft.consumption/budgets": governing.budget,
+    "microsoft.insights/actiongroups": watching.action_group,
+    "microsoft.insights/diagnosticsettings": watching.diagnostic_setting,
+    "microsoft.insights/metricalerts": watching.metric_alert,
+    "microsoft.insights/scheduledqueryrules": watching.query_rule,
     "microsoft.keyvault/vaults/keys": _key,
     "microsoft.storage/storageaccounts": _storage_account,
     "microsoft.storage/storageaccounts/blobservices/containers": _container,

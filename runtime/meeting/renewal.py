@@ -1,7 +1,7 @@
 """Keeping subscriptions alive while their visits last, and none after.
 
-Owns renewal before expiry, what each lifecycle notification asks for, and removal after the visit. A subscription that
-Graph lost is made again on the same path.
+Owns renewal before expiry, telling when their certificate ends, what each lifecycle notification asks for, and removal
+after the visit. A subscription that Graph lost is made again on the same path.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from runtime.bootstrap import Services
 
 RENEW_BEFORE = timedelta(hours=12)
+TELL_BEFORE = timedelta(days=60)
+"""How long before the notification certificate ends people are told: its key is changed by hand."""
 
 
 async def renew_due(services: Services) -> None:
@@ -31,6 +33,13 @@ async def renew_due(services: Services) -> None:
         due = await subscriptions.due_for_renewal(connection, datetime.now(UTC) + RENEW_BEFORE)
     for row in due:
         await _renew(services, row)
+
+
+async def tell_certificate(services: Services) -> None:
+    """Say that the certificate of new subscriptions ends soon, or has ended: Graph takes none that has."""
+    left = services.keys.notification.ends_at - services.clock()
+    if left < TELL_BEFORE:
+        log.error("certificate-ends", name=services.keys.notification.id, seconds=round(left.total_seconds()))
 
 
 async def remove_left_over(services: Services) -> None:

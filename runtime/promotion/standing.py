@@ -112,6 +112,8 @@ class Standing:
             log.error("revocations-never-held", advice="`connector revoke --renew` publishes a list")
         elif self.held.is_stale(services.clock()):
             log.error("revocations-stale", code=Code.REVOCATIONS_STALE.value)
+        if ending := sum(_ends(decision) for decision in self.decisions.values()):
+            log.warning("approvals-end", count=ending)
         for decision in self.decisions.values():
             broken = [w for w in _warnings(decision) if w.code is Code.BREAK_GLASS]
             for warning in broken:
@@ -138,6 +140,12 @@ def why_not_served(decision: Decision | None) -> tuple[Reason, ...]:
 
 def _warnings(decision: Decision) -> tuple[Reason, ...]:
     return decision.warnings if isinstance(decision, Approved) else ()
+
+
+def _ends(decision: Decision) -> bool:
+    """Whether its approval ends soon, or has ended."""
+    codes = {reason.code for reason in (*why_not_served(decision), *_warnings(decision))}
+    return not codes.isdisjoint({Code.EXPIRES_SOON, Code.APPROVAL_EXPIRED})
 
 
 async def _remember(services: "Services", decisions: Decisions, seen: dict[str, int]) -> None:

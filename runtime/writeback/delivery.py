@@ -143,6 +143,7 @@ async def _dead(
         visit=visit_key.hex()[:8],
         code=outcome.code,
         attempt=row.attempts + 1,
+        seconds=_age(row),
     )
     async with services.database.transaction() as connection:
         if await mark_dead(connection, row.id, outcome.code):
@@ -156,7 +157,7 @@ async def _dead(
 
 async def _later(services: Services, visit_key: bytes, row: WriteBackRow, outcome: Failed) -> None:
     attempts = row.attempts + 1
-    log.warning("write-back-waits", visit=visit_key.hex()[:8], code=outcome.code, attempt=attempts)
+    log.warning("write-back-waits", visit=visit_key.hex()[:8], code=outcome.code, attempt=attempts, seconds=_age(row))
     wait = wait_after(attempts)
     if outcome.retry_after is not None:
         wait = max(wait, timedelta(seconds=min(outcome.retry_after, 3600.0)))
@@ -165,3 +166,8 @@ async def _later(services: Services, visit_key: bytes, row: WriteBackRow, outcom
         await mark_failed(connection, row.id, outcome.code, at)
         await defer_delivery(connection, visit_key, at)
         await notify(connection, visit_key)
+
+
+def _age(row: WriteBackRow) -> int:
+    """Whole seconds since it was queued."""
+    return round((datetime.now(UTC) - row.created_at).total_seconds())

@@ -7,21 +7,27 @@ import pytest
 from components.database import PARAMETERS
 from components.diagnostics import CATEGORIES
 from emulators.azure.arm import TYPES
-from emulators.azure.governing import LOG_CATEGORIES
+from emulators.azure.watching import LOG_CATEGORIES
 from tests.support.program import Emitted, sample
 from tests.support.samples import ROOT
 
 SETTING = "azure-native:monitor:DiagnosticSetting"
 NOTHING_TO_AUDIT = {
     "app:ContainerApp": "prints to its environment's logs",
+    "authorization:ManagementLockByScope": "the activity log has it",
+    "authorization:PolicyAssignment": "the activity log has it",
     "authorization:RoleAssignment": "the activity log has it",
+    "consumption:Budget": "the activity log has it",
     "dbforpostgresql:AdministratorsMicrosoftEntra": "part of a server",
     "dbforpostgresql:Configuration": "part of a server",
     "dbforpostgresql:Database": "part of a server",
     "keyvault:Key": "part of a vault",
     "keyvault:Secret": "part of a vault",
     "managedidentity:UserAssignedIdentity": "Entra's sign-in logs have it",
+    "monitor:ActionGroup": "the activity log has it",
     "monitor:DiagnosticSetting": "the activity log has it",
+    "monitor:MetricAlert": "the activity log has it",
+    "monitor:ScheduledQueryRule": "the activity log has it",
     "network:PrivateDnsZoneGroup": "part of an endpoint",
     "network:PrivateEndpoint": "has metrics only",
     "network:Subnet": "part of a network",

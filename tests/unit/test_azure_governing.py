@@ -1,15 +1,19 @@
-"""What the emulated Azure refuses of diagnostic settings, as Azure does."""
+"""Locks, the policy of allowed locations and budgets in the emulated Azure: what they refuse, and what of them is."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from components.governance import ALLOWED_LOCATIONS
 from emulators.azure.errors import AzureError
 from emulators.azure.operations import ResourceManager
-from tests.support.azure_arm import account, create, vault, without_processes
+from tests.support.azure_arm import SUBSCRIPTION, account, container, create, vault, without_processes
 
-AUDIT = [{"category": "AuditEvent", "enabled": True}]
+GROUP = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/rg"
+VAULT = "azure-native:keyvault:Vault"
+LOCK = "authorization:ManagementLockByScope"
 
 
 @pytest.fixture
@@ -17,91 +21,125 @@ def manager(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ResourceManager:
     return without_processes(tmp_path, monkeypatch)
 
 
-def workspace(manager: ResourceManager, name: str = "log-one") -> dict[str, Any]:
-    return create(manager, "operationalinsights:Workspace", workspaceName=name, sku={"name": "PerGB2018"})
+def lock(manager: ResourceManager, scope: str, level: str = "CanNotDelete") -> dict[str, Any]:
+    return create(manager, LOCK, scope=scope, lockName="keep", level=level)
 
 
-def setting(manager: ResourceManager, target: str, name: str = "to-workspace", **inputs: Any) -> dict[str, Any]:
-    return create(manager, "monitor:DiagnosticSetting", resourceUri=target, name=name, **inputs)
+def test_what_is_locked_is_deleted_only_when_the_lock_is_gone(manager: ResourceManager) -> None:
+    locked = vault(manager)
+    kept = lock(manager, locked["id"])
+    with pytest.raises(AzureError, match="cannot perform delete operation because following scope") as refused:
+        manager.delete(VAULT, locked["id"])
+    assert (refused.value.status, refused.value.code) == (409, "ScopeLocked")
+    assert manager.store.read().get(locked["id"]) is not None
+    manager.delete(f"azure-native:{LOCK}", kept["id"])
+    manager.delete(VAULT, locked["id"])
+    assert manager.store.read().get(locked["id"]) is None
 
 
-def test_a_diagnostic_setting_stands_below_what_it_is_about(manager: ResourceManager) -> None:
-    kept, target = workspace(manager), vault(manager)
-    made = setting(manager, target["id"], workspaceId=kept["id"], logs=AUDIT)
-    assert made["id"] == f"{target['id']}/providers/Microsoft.Insights/diagnosticSettings/to-workspace"
-    manager.delete("azure-native:monitor:DiagnosticSetting", made["id"])
-    assert manager.store.read().get(made["id"]) is None
+def test_a_lock_holds_what_is_below_it_and_the_group_around_it_and_nothing_beside(manager: ResourceManager) -> None:
+    locked, beside = account(manager), vault(manager)
+    create(manager, "storage:BlobServiceProperties", accountName="stone", blobServicesName="default")
+    below = container(manager, "inside")
+    lock(manager, locked["id"])
+    for token, arm_id in (("storage:BlobContainer", below["id"]), ("resources:ResourceGroup", GROUP)):
+        with pytest.raises(AzureError, match="ScopeLocked"):
+            manager.delete(f"azure-native:{token}", arm_id)
+    manager.delete(VAULT, beside["id"])
 
 
-def test_a_category_that_the_type_does_not_have_is_refused(manager: ResourceManager) -> None:
-    kept, target = workspace(manager), vault(manager)
-    logs = [{"category": "StorageRead", "enabled": True}]
-    with pytest.raises(AzureError, match=r"Category 'StorageRead' is not supported for Microsoft.KeyVault/vaults"):
-        setting(manager, target["id"], workspaceId=kept["id"], logs=logs)
+def test_a_locked_resource_can_be_changed(manager: ResourceManager) -> None:
+    locked = account(manager)
+    lock(manager, GROUP)
+    inputs = {"resourceGroupName": "rg", "accountName": "stone", "location": "eastus2", "tags": {"a": "b"}}
+    given = {"kind": "StorageV2", "sku": {"name": "Standard_LRS"}}
+    closed = {"allowSharedKeyAccess": False, "allowBlobPublicAccess": False}
+    manager.update("azure-native:storage:StorageAccount", locked["id"], inputs | given | closed)
 
 
-def test_a_type_without_logs_takes_no_setting(manager: ResourceManager) -> None:
-    kept, target = workspace(manager), account(manager)
-    with pytest.raises(AzureError, match="storageaccounts' does not support diagnostic settings"):
-        setting(manager, target["id"], workspaceId=kept["id"], logs=AUDIT)
+def test_a_lock_that_stops_writes_is_not_emulated(manager: ResourceManager) -> None:
+    with pytest.raises(AzureError, match="locks of the level ReadOnly"):
+        lock(manager, GROUP, "ReadOnly")
 
 
-def test_a_setting_names_a_workspace_that_exists(manager: ResourceManager) -> None:
-    target = vault(manager)
-    with pytest.raises(AzureError, match="At least one data sink"):
-        setting(manager, target["id"], logs=AUDIT)
-    absent = target["id"].replace("Microsoft.KeyVault/vaults/kv-one", "Microsoft.OperationalInsights/workspaces/none")
-    with pytest.raises(AzureError, match="which does not exist"):
-        setting(manager, target["id"], workspaceId=absent, logs=AUDIT)
-    other = account(manager)
-    with pytest.raises(AzureError, match=r"expected a microsoft.operationalinsights/workspaces, got Microsoft.Storage"):
-        setting(manager, target["id"], workspaceId=other["id"], logs=AUDIT)
+def assignment(manager: ResourceManager, *regions: str, **inputs: Any) -> dict[str, Any]:
+    given: dict[str, Any] = {
+        "scope": GROUP,
+        "policyAssignmentName": "allowed-locations",
+        "policyDefinitionId": ALLOWED_LOCATIONS,
+        "parameters": {"listOfAllowedLocations": {"value": list(regions)}},
+    }
+    return create(manager, "authorization:PolicyAssignment", **(given | inputs))
 
 
-def test_a_category_goes_to_a_destination_once(manager: ResourceManager) -> None:
-    one, two, target = workspace(manager), workspace(manager, "log-two"), vault(manager)
-    first = setting(manager, target["id"], workspaceId=one["id"], logs=AUDIT)
-    setting(manager, target["id"], "to-another", workspaceId=two["id"], logs=AUDIT)
-    with pytest.raises(AzureError, match="is already used in diagnostic setting 'to-workspace'") as refused:
-        setting(manager, target["id"], "again", workspaceId=one["id"], logs=AUDIT)
-    assert (refused.value.status, refused.value.code) == (409, "Conflict")
-    again = {"resourceUri": target["id"], "name": "to-workspace", "workspaceId": one["id"], "logs": AUDIT}
-    manager.update("azure-native:monitor:DiagnosticSetting", first["id"], again)
+def test_a_resource_in_a_region_that_is_not_allowed_is_refused(manager: ResourceManager) -> None:
+    assignment(manager, "centralus")
+    with pytest.raises(AzureError, match="'kv-one' was disallowed by policy") as refused:
+        vault(manager)
+    assert (refused.value.status, refused.value.code) == (403, "RequestDisallowedByPolicy")
+
+
+def test_allowed_regions_global_resources_and_groups_pass(manager: ResourceManager) -> None:
+    assignment(manager, "EastUS2")
+    vault(manager)
+    create(manager, "privatedns:PrivateZone", privateZoneName="a.example.org", location="global")
+    create(manager, "resources:ResourceGroup", resourceGroupName="other", location="westeurope")
+
+
+def test_an_assignment_that_is_not_enforced_refuses_nothing(manager: ResourceManager) -> None:
+    assignment(manager, "centralus", enforcementMode="DoNotEnforce")
+    vault(manager)
 
 
 @pytest.mark.parametrize(
-    "inputs",
+    ("inputs", "code"),
     [
-        {"metrics": [{"category": "AllMetrics", "enabled": True}]},
-        {"logs": [{"categoryGroup": "allLogs", "enabled": True}]},
+        ({"policyDefinitionId": f"{ALLOWED_LOCATIONS[:-1]}d"}, "PolicyDefinitionNotFound"),
+        ({"parameters": {}}, "MissingPolicyParameter"),
+        ({"parameters": {"allowed": {"value": ["eastus2"]}}}, "UndefinedPolicyParameter"),
     ],
 )
-def test_what_is_not_emulated_is_said(manager: ResourceManager, inputs: dict[str, Any]) -> None:
-    kept, target = workspace(manager), vault(manager)
-    with pytest.raises(AzureError, match="NotEmulated"):
-        setting(manager, target["id"], workspaceId=kept["id"], **inputs)
+def test_an_assignment_gives_the_definition_what_it_asks_for(
+    manager: ResourceManager, inputs: dict[str, Any], code: str
+) -> None:
+    with pytest.raises(AzureError, match=code):
+        assignment(manager, "eastus2", **inputs)
 
 
-def test_a_parameter_that_needs_a_restart_says_so(manager: ResourceManager) -> None:
-    login = {"activeDirectoryAuth": "Enabled", "passwordAuth": "Disabled"}
-    create(manager, "dbforpostgresql:Server", serverName="psql-one", authConfig=login)
-    pending = {}
-    for name, value in (("shared_preload_libraries", "pgaudit"), ("pgaudit.log", "ddl")):
-        made = create(
-            manager, "dbforpostgresql:Configuration", serverName="psql-one", configurationName=name, value=value
-        )
-        pending[name] = made["properties"]["isConfigPendingRestart"]
-    assert pending == {"shared_preload_libraries": True, "pgaudit.log": False}
+def budget(manager: ResourceManager, start: str, **changes: Any) -> dict[str, Any]:
+    spent: dict[str, Any] = {
+        "enabled": True,
+        "operator": "GreaterThan",
+        "threshold": 80,
+        "contactEmails": ["on-call@example.org"],
+    }
+    return create(
+        manager,
+        "consumption:Budget",
+        scope=GROUP,
+        budgetName="budget",
+        category="Cost",
+        amount=100,
+        timeGrain="Monthly",
+        timePeriod={"startDate": start},
+        notifications={"spent": spent | changes},
+    )
 
 
-def test_a_setting_on_a_server_is_made_while_the_server_is_busy(manager: ResourceManager) -> None:
-    kept = workspace(manager)
-    login = {"activeDirectoryAuth": "Enabled", "passwordAuth": "Disabled"}
-    server = create(manager, "dbforpostgresql:Server", serverName="psql-one", authConfig=login)
-    with manager.store.transaction() as contents:
-        contents.hold(server["id"])
-    logs = [{"category": "PostgreSQLLogs", "enabled": True}]
-    made = setting(manager, server["id"], workspaceId=kept["id"], logs=logs)
-    assert manager.store.read().get(made["id"]) is not None
-    with pytest.raises(AzureError, match="ServerIsBusy"):
-        create(manager, "dbforpostgresql:Database", serverName="psql-one", databaseName="one")
+def this_month() -> str:
+    return f"{datetime.now(UTC):%Y-%m}-01T00:00:00Z"
+
+
+@pytest.mark.parametrize(
+    "start", ["2020-01-01T00:00:00Z", this_month().replace("-01T", "-02T"), "2999-01-01T00:00:00Z"]
+)
+def test_a_budget_starts_with_this_month_or_a_coming_one(manager: ResourceManager, start: str) -> None:
+    with pytest.raises(AzureError, match="first of this month"):
+        budget(manager, start)
+    budget(manager, this_month())
+
+
+@pytest.mark.parametrize(("changes", "said"), [({"contactEmails": []}, "contact"), ({"threshold": 1001}, "threshold")])
+def test_a_budget_tells_somebody_in_time(manager: ResourceManager, changes: dict[str, Any], said: str) -> None:
+    with pytest.raises(AzureError, match=said):
+        budget(manager, this_month(), **changes)

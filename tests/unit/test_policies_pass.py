@@ -16,7 +16,10 @@ OF_RESOURCES = [p for p in POLICIES if isinstance(p, ResourceValidationPolicy) a
 """All but the one that judges what the samples are configured to serve, of which nothing is approved."""
 
 WITHOUT_TAGS = {
+    "authorization:ManagementLockByScope",
+    "authorization:PolicyAssignment",
     "authorization:RoleAssignment",
+    "consumption:Budget",
     "dbforpostgresql:AdministratorsMicrosoftEntra",
     "dbforpostgresql:Configuration",
     "dbforpostgresql:Database",

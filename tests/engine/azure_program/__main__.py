@@ -1,6 +1,7 @@
 """A small program with one resource of each emulated type; its configuration says how it varies."""
 
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 import pulumi
@@ -98,6 +99,57 @@ else:
         resource_uri=vault.id,
         workspace_id=workspace.id,
         logs=[{"category": "AuditEvent", "enabled": True}],
+        opts=with_provider,
+    )
+    told = az.monitor.ActionGroup(
+        "told",
+        resource_group_name=group.name,
+        action_group_name="ag-small",
+        group_short_name="small",
+        location="global",
+        email_receivers=[{"name": "on-call", "email_address": "on-call@example.org"}],
+        opts=with_provider,
+    )
+    az.monitor.ScheduledQueryRule(
+        "rule",
+        resource_group_name=group.name,
+        rule_name="failures-small",
+        scopes=[workspace.id],
+        severity=2,
+        window_size="PT15M",
+        evaluation_frequency="PT5M",
+        criteria={"all_of": [{"query": "ContainerAppConsoleLogs", "operator": "GreaterThan", "threshold": 0}]},
+        actions={"action_groups": [told.id]},
+        opts=with_provider,
+    )
+    az.consumption.Budget(
+        "budget",
+        budget_name="budget-small",
+        scope=group.id,
+        category="Cost",
+        time_grain="Monthly",
+        amount=100,
+        time_period={"start_date": f"{datetime.now(UTC):%Y-%m}-01T00:00:00Z"},
+        notifications={
+            "spent": az.consumption.NotificationArgs(
+                enabled=True,
+                operator="GreaterThan",
+                threshold=80,
+                contact_emails=[],
+                contact_groups=[told.id],
+            )
+        },
+        opts=with_provider,
+    )
+    az.authorization.PolicyAssignment(
+        "locations",
+        policy_assignment_name="allowed-locations",
+        scope=group.id,
+        display_name="Regions",
+        policy_definition_id=(
+            "/providers/Microsoft.Authorization/policyDefinitions/e56962a6-4747-49cd-b67b-bf8b01975c4c"
+        ),
+        parameters={"listOfAllowedLocations": {"value": ["eastus2"]}},
         opts=with_provider,
     )
     endpoint = az.network.PrivateEndpoint(
@@ -216,6 +268,33 @@ else:
         tags={"tag": tag},
         opts=with_provider,
     )
+    az.monitor.MetricAlert(
+        "metric",
+        resource_group_name=group.name,
+        rule_name="fills-small",
+        location="global",
+        enabled=True,
+        severity=1,
+        scopes=[server.id],
+        window_size="PT15M",
+        evaluation_frequency="PT5M",
+        criteria=az.monitor.MetricAlertSingleResourceMultipleMetricCriteriaArgs(
+            odata_type="Microsoft.Azure.Monitor.SingleResourceMultipleMetricCriteria",
+            all_of=[
+                az.monitor.MetricCriteriaArgs(
+                    criterion_type="StaticThresholdCriterion",
+                    name="fills",
+                    metric_namespace="Microsoft.DBforPostgreSQL/flexibleServers",
+                    metric_name="storage_percent",
+                    time_aggregation="Average",
+                    operator="GreaterThan",
+                    threshold=80,
+                )
+            ],
+        ),
+        actions=[{"action_group_id": told.id}],
+        opts=with_provider,
+    )
     administrator = az.dbforpostgresql.AdministratorsMicrosoftEntra(
         "administrator",
         resource_group_name=group.name,
@@ -243,6 +322,14 @@ else:
         charset="UTF8",
         collation="en_US.utf8",
         opts=pulumi.ResourceOptions(provider=provider, depends_on=[setting] if chained else []),
+    )
+    az.authorization.ManagementLockByScope(
+        "lock",
+        lock_name="keep",
+        scope=workspace.id,
+        level="CanNotDelete",
+        notes="Logs.",
+        opts=with_provider,
     )
     environment = az.app.ManagedEnvironment(
         "environment",
