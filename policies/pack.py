@@ -8,6 +8,7 @@ from policies import (
     containers,
     database_login,
     evidence,
+    governed,
     known_types,
     least_access,
     locations,
@@ -32,5 +33,8 @@ POLICIES: list[Policy] = [
     principals.GROUPS,
     principals.IDENTITIES,
     evidence.POLICY,
+    governed.LOGS,
+    governed.LOCKS,
+    governed.REGIONS,
     azure_only.POLICY,
 ]
