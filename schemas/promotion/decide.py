@@ -77,9 +77,8 @@ class _Deciding:
         self.known = known
         self.ledger = Ledger(known.statements, known.trust)
         self.digests: dict[int, str] = {}
-        self.proposals = {
-            c.id: Proposal(o, c, self._digest(o, c)) for o in known.proposals or () for c in o.connections
-        }
+        proposed = [o for o in known.proposals or () if o.geography in known.hosts]  # others have no host here yet
+        self.proposals = {c.id: Proposal(o, c, self._digest(o, c)) for o in proposed for c in o.connections}
 
     def all(self) -> Decisions:
         decided: Decisions = {}

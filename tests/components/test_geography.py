@@ -255,19 +255,6 @@ def test_apps_start_after_access_records_configuration_and_database() -> None:
         assert types <= {by_urn[u] for u in app.depends_on}
 
 
-@pytest.mark.parametrize(("stack", "kept"), [("prod", True), ("test", False), ("local", False), ("local-prod", False)])
-def test_state_is_protected_where_it_serves_patients_on_azure(stack: str, kept: bool) -> None:
-    state = {
-        "resources:ResourceGroup",
-        "keyvault:Vault",
-        "dbforpostgresql:Server",
-        "dbforpostgresql:Database",
-        "storage:StorageAccount",
-    }
-    for type_ in state:
-        assert {(r.protect, r.retain_on_delete) for r in azure(type_, stack)} == {(kept, kept)}, type_
-
-
 @pytest.mark.parametrize("stack", ["test", "prod", "local-prod"])
 def test_names_fit_azures_limits_and_carry_geography_and_stage(stack: str) -> None:
     short = {"test": "tst"}.get(stack, "prd")

@@ -6,7 +6,7 @@ Running to the end first and asserting afterwards keeps asserts out of `apply`, 
 
 import asyncio
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -33,14 +33,19 @@ class Emitted:
     parent: str
     provider: str
     depends_on: frozenset[str]
-    references: frozenset[str]
-    """Those of them from which an input was made."""
+    made_from: Mapping[str, frozenset[str]]
+    """Input to the URNs of the resources whose outputs it is made from."""
     protect: bool
     retain_on_delete: bool
     custom: bool
     id: str
     outputs: dict[str, Any]
     """What Azure answered, of a resource of Azure."""
+
+    @property
+    def references(self) -> frozenset[str]:
+        """The resources from which any input was made."""
+        return frozenset[str]().union(*self.made_from.values())
 
 
 class Program:
@@ -98,7 +103,7 @@ class _Recorder(MockMonitor):
                     parent=request.parent,
                     provider=request.provider or next(iter(request.providers.values()), ""),
                     depends_on=frozenset(request.dependencies),
-                    references=frozenset(u for p in request.propertyDependencies.values() for u in p.urns),
+                    made_from={k: frozenset(d.urns) for k, d in request.propertyDependencies.items()},
                     protect=bool(request.protect),
                     retain_on_delete=bool(request.retainOnDelete),
                     custom=request.custom,

@@ -9,7 +9,7 @@ from schemas.promotion.envelope import StatementFile
 from schemas.promotion.reasons import ADVICE, Code
 from schemas.promotion.statement import Account, Approval, BreakGlass, Rehearsal, Revoked, Verdict, at
 from schemas.promotion_config import RehearsalPolicy
-from schemas.vocabulary import Stage
+from schemas.vocabulary import GeographyName, Stage
 from tests.support.accepted import (
     ELSEWHERE,
     GEOGRAPHY,
@@ -374,3 +374,18 @@ def test_a_decision_names_the_digest_and_the_approval_that_it_rests_on() -> None
 @pytest.mark.parametrize("code", Code)
 def test_every_reason_has_advice(code: Code) -> None:
     assert ADVICE[code]
+
+
+def test_what_another_stack_proposes_for_a_geography_that_this_one_lacks_stands_in_nobodys_way() -> None:
+    """A geography comes to the test stage first, and goes from production first."""
+    mine, other = GeographyName.AMERICAS, GeographyName.EMEA
+    assert {o.geography for o in W.test.organizations} >= {mine, other}
+    production = W.production.model_copy(
+        update={
+            "geographies": {name: g for name, g in W.production.geographies.items() if name != other},
+            "organizations": tuple(o for o in W.production.organizations if o.geography != other),
+        }
+    )
+    decisions = replace(W, production=production).decided()
+    assert {d.organization for d in decisions.values()} == {o.id for o in production.organizations}
+    assert others_stand(decisions)
