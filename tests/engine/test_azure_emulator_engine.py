@@ -1,7 +1,6 @@
-"""The emulated Azure under the real engine: a program with one resource of each type, and real processes behind."""
+"""The emulated Azure under the real engine: a program with resources of its types, and real processes behind."""
 
 import base64
-import copy
 import json
 import os
 import signal
@@ -15,11 +14,7 @@ import psycopg
 import pytest
 
 from emulators.azure import client
-from emulators.azure.arm import TYPES
-from emulators.azure.bags import Path as BagPath
-from emulators.azure.bags import leaves
 from emulators.azure.tokens import DATABASE, EXCHANGE, STORAGE, VAULT
-from tests.support import drift
 from tests.support.azure_cloud import APP, GROUP, SERVER, Cloud, until
 
 
@@ -70,35 +65,6 @@ def test_drift_is_found_by_refresh_and_undone_by_the_next_update(healthy: Cloud)
     repaired = healthy.store().read().get(GROUP)
     assert repaired is not None
     assert repaired["tags"] == {"tag": "one"}
-
-
-def test_a_property_of_each_type_that_somebody_changed_is_found_by_refresh(healthy: Cloud) -> None:
-    """DRIFT_SEED repeats a run."""
-    number = drift.seed()
-    print(f"{drift.SEED_VARIABLE}={number}")
-    before = healthy.resources()
-    with healthy.store().transaction() as contents:
-        drifts = drift.chosen(contents, before, number)
-        untouched = copy.deepcopy(contents.resources)
-        drift.put(contents, drifts)
-    assert {d.resource.token for d in drifts} == TYPES.keys()
-    refresh = healthy.run("refresh", "--yes", "--skip-preview")
-    assert refresh.changes()["updated"] == len(TYPES), refresh.output
-    assert difference(before, healthy.resources()) == {(d.resource.arm_id, d.path): d.now for d in drifts}
-    with healthy.store().transaction() as contents:
-        contents.resources = untouched
-    assert healthy.run("refresh", "--yes", "--skip-preview").changes()["updated"] == len(TYPES)
-    assert difference(before, healthy.resources()) == {}
-
-
-def difference(before: list[drift.Resource], after: list[drift.Resource]) -> dict[tuple[str, BagPath], object]:
-    """What inputs are now where they are not as before: (ARM id, path) to value."""
-
-    def every(resources: list[drift.Resource]) -> dict[tuple[str, BagPath], object]:
-        return {(r.arm_id, path): value for r in resources for path, value in leaves(dict(r.inputs))}
-
-    was, is_ = every(before), every(after)
-    return {key: is_.get(key) for key in was.keys() | is_.keys() if was.get(key) != is_.get(key)}
 
 
 def test_a_container_sees_its_template_and_the_platform_and_nothing_of_ours(healthy: Cloud) -> None:

@@ -1,6 +1,7 @@
 # pyright: reportUnknownMemberType=false
 """The real program on the real engine, one geography of it: refused, up, unchanged, changed and back, drifted, gone."""
 
+import copy
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -9,9 +10,13 @@ from typing import Any
 import httpx
 import pytest
 
+from emulators.azure.store import Store
+from tests.support import drift
 from tests.support.one_geography import edit, keep_only
+from tests.support.samples import ROOT
 from tests.support.stack import TestStack
 
+COMMITTED: dict[str, str] = json.loads((ROOT / "components" / "emitted_types.json").read_text())
 PUBLIC_VAULT = """
 from pulumi_azure_native import Provider, keyvault
 
@@ -100,9 +105,9 @@ def test_a_geography_comes_up_stays_changes_goes_back_and_goes(stack: TestStack)
     assert back.returncode == 0, back.stdout[-4000:] + back.stderr[-4000:]
     assert httpx.get(f"https://{host}/readyz", verify=stack.certificates).status_code == 200
 
-    drift(stack)
-    found = stack.pulumi("refresh", "--yes", "--skip-preview", "--json")
-    assert changes(found.stdout).get("update") == 1
+    one_of_each_type_drifts_and_is_found(stack)
+    open_the_vault(stack)
+    assert refreshed(stack) == 1
     mended = stack.pulumi("up", "--yes", "--skip-preview", "--json")
     assert changes(mended.stdout).get("update") == 1
 
@@ -119,10 +124,34 @@ def rename(name: str) -> Callable[[dict[str, Any]], None]:
     return change
 
 
-def drift(stack: TestStack) -> None:
-    """Somebody opens the vault by hand, past Pulumi."""
-    file = stack.state / "azure" / "resources.json"
-    document = json.loads(file.read_text())
-    (vault,) = [r for i, r in document["resources"].items() if "/vaults/" in i and i.count("/") == 8]
-    vault["properties"]["publicNetworkAccess"] = "Enabled"
-    file.write_text(json.dumps(document))
+def one_of_each_type_drifts_and_is_found(stack: TestStack) -> None:
+    """A property of each emitted type, at any depth. DRIFT_SEED repeats a run."""
+    number = drift.seed()
+    print(f"{drift.SEED_VARIABLE}={number}")
+    before = resources(stack)
+    with Store(stack.state).transaction() as contents:
+        drifts = drift.chosen(contents, before, number)
+        untouched = copy.deepcopy(contents.resources)
+        drift.put(contents, drifts)
+    assert {d.resource.token for d in drifts} == COMMITTED.keys()
+    assert refreshed(stack) == len(COMMITTED)
+    assert drift.difference(before, resources(stack)) == {(d.resource.arm_id, d.path): d.now for d in drifts}
+    with Store(stack.state).transaction() as contents:
+        contents.resources = untouched
+    assert refreshed(stack) == len(COMMITTED)
+    assert drift.difference(before, resources(stack)) == {}
+
+
+def resources(stack: TestStack) -> list[drift.Resource]:
+    return drift.of_deployment(json.loads(stack.pulumi("stack", "export").stdout))
+
+
+def refreshed(stack: TestStack) -> int | None:
+    return changes(stack.pulumi("refresh", "--yes", "--skip-preview", "--json").stdout).get("update")
+
+
+def open_the_vault(stack: TestStack) -> None:
+    """By hand, past Pulumi."""
+    with Store(stack.state).transaction() as contents:
+        (vault,) = contents.of_type("Microsoft.KeyVault/vaults")
+        vault["properties"]["publicNetworkAccess"] = "Enabled"

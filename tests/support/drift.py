@@ -1,6 +1,7 @@
 """Drift: one property of each emitted type, changed in the emulated cloud's store as somebody in the portal would.
 
-Owns the choice by a seed, of what was given and is in the store; `DRIFT_SEED` repeats one.
+Owns the choice by a seed, of what was given and is in the store, at any depth, and what a refresh found of it.
+`DRIFT_SEED` repeats one. The resources are those of the program's own stack, so a new type needs nothing here.
 """
 
 import os
@@ -33,6 +34,22 @@ class Drift:
     path: Path
     body_path: Path
     now: Any
+
+
+def of_deployment(exported: Mapping[str, Any]) -> list[Resource]:
+    """What `pulumi stack export` names of the emulated cloud."""
+    state = exported["deployment"]["resources"]
+    return [Resource(r["type"], r["id"], r["inputs"]) for r in state if r["type"] in TYPES]
+
+
+def difference(before: Iterable[Resource], after: Iterable[Resource]) -> dict[tuple[str, Path], Any]:
+    """What inputs are now where they are not as before: (ARM id, path) to value."""
+    was, is_ = _every(before), _every(after)
+    return {key: is_.get(key) for key in was.keys() | is_.keys() if was.get(key) != is_.get(key)}
+
+
+def _every(resources: Iterable[Resource]) -> dict[tuple[str, Path], Any]:
+    return {(r.arm_id, path): value for r in resources for path, value in leaves(dict(r.inputs))}
 
 
 def seed() -> int:

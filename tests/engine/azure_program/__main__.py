@@ -1,4 +1,4 @@
-"""A small program with one resource of each emulated type; its configuration says how it varies."""
+"""A small program with resources of the emulated types; its configuration says how it varies."""
 
 import json
 from datetime import UTC, datetime
