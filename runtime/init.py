@@ -1,7 +1,8 @@
 """The init role: everything that must exist before application and worker start. Runs before each replica.
 
 Owns the order, under one advisory lock: database roles, migrations, privileges, geography keys. Each step does nothing
-where its work is done, so any number of replicas may run it.
+where its work is done, so any number of replicas may run it. Replicas of the release before start again while the new
+one takes over: where a newer release has been, migrations and privileges are its own, and stay.
 """
 
 import asyncio
@@ -58,9 +59,10 @@ async def prepare(settings: Settings, http: HttpClients) -> None:
                 await create_roles(postgres, roles)
                 left_over = await is_left_over(postgres, AUDITOR_DATABASE_ROLE, roles)
             await lock.execute("CREATE SCHEMA IF NOT EXISTS connector")
-            await asyncio.to_thread(upgrade, parameters)
+            newest = await asyncio.to_thread(upgrade, parameters)
             async with lock.transaction():
-                await apply_grants(lock, frozenset(roles))
+                if newest:
+                    await apply_grants(lock, frozenset(roles))
                 if left_over:
                     await revoke_all(lock, AUDITOR_DATABASE_ROLE)
             label = f"{settings.geography}-{settings.stage}"
@@ -69,6 +71,8 @@ async def prepare(settings: Settings, http: HttpClients) -> None:
         raise DatabaseUnavailable(f"the database did not answer: {type(e).__name__}") from e
     for name in made:
         log.info("key made", name=name)
+    if not newest:
+        log.info("database-of-a-newer-release")
     log.info("prepared")
 
 

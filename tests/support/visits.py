@@ -223,9 +223,9 @@ def visit_query(session: VisitSession) -> dict[str, str]:
 
 
 @asynccontextmanager
-async def clinic(server: PostgresServer) -> AsyncGenerator[Clinic]:
-    """An empty database and the application over it."""
-    database = _emptied(server)
+async def clinic(server: PostgresServer, database: str | None = None) -> AsyncGenerator[Clinic]:
+    """The application over a database, as it is; over an empty one where none is named."""
+    database = database or _emptied(server)
     remotes, storage = Remotes(), FakeStorage(PASSWORD)
 
     async def answer(request: httpx.Request) -> httpx.Response:

@@ -11,6 +11,7 @@ from alembic import op
 from procrastinate.schema import SchemaManager
 
 revision = "0001"
+phase = "expand"
 down_revision = None
 branch_labels = None
 depends_on = None

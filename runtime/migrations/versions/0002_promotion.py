@@ -10,6 +10,7 @@ import psycopg
 from alembic import op
 
 revision = "0002"
+phase = "expand"
 down_revision = "0001"
 branch_labels = None
 depends_on = None

@@ -11,6 +11,7 @@ import psycopg
 from alembic import op
 
 revision = "0003"
+phase = "expand"
 down_revision = "0002"
 branch_labels = None
 depends_on = None

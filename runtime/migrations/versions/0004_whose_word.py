@@ -11,6 +11,8 @@ import psycopg
 from alembic import op
 
 revision = "0004"
+phase = "contract"
+privileges = "1c6d96202d722a504623236f035a5593094ef22dae5cb3cad205ccead7f99c1c"
 down_revision = "0003"
 branch_labels = None
 depends_on = None
