@@ -8,6 +8,7 @@ signing key and a container are scopes of their own:
     revocation-signing   the group of the revokers   signs revocations and break-glass statements
     revocations          application, worker, portal read; the group of the revokers writes
     audit-heads          worker writes (once: the container is immutable); the group of the auditors reads
+    the registry         application, worker, portal pull, for their init containers too
 
 Names are UUIDs (RFC 9562, version 5) of scope, principal and role, so an assignment is recognised whoever made it. A
 changed principal replaces an assignment, and Azure refuses a second one of the same name: the old one goes first.
@@ -28,6 +29,7 @@ from components.storage import AUDIT_HEADS, REVOCATIONS, Storage
 KEY_VAULT_SECRETS_OFFICER = "b86a8fe4-44ce-4948-aee5-eccb2c155cd7"
 KEY_VAULT_SECRETS_USER = "4633458b-17de-408a-b874-0445c86b69e6"
 KEY_VAULT_CRYPTO_USER = "12338af0-0e69-4776-bea7-57ae8d297424"
+ACR_PULL = "7f951dda-4ed3-4680-a7ca-43fe172d538d"
 STORAGE_BLOB_DATA_CONTRIBUTOR = "ba92f5b4-2d11-453d-a403-e96b0029c9fe"
 STORAGE_BLOB_DATA_READER = "2a2b9908-6ea1-4ae2-8e65-a410df84e7d1"
 
@@ -75,6 +77,23 @@ class KeyAccess(pulumi.ComponentResource):
         if args.revokers is not None:
             revocation = scope(signing_keys.REVOCATION, args.keys.revocation)
             self.assignments.append(revocation.to_group("revokers", args.revokers, KEY_VAULT_CRYPTO_USER))
+        self.register_outputs({})
+
+
+@dataclass(frozen=True)
+class RegistryAccessArgs:
+    placement: Placement
+    registry_id: pulumi.Input[str]
+    identities: Identities
+
+
+class RegistryAccess(pulumi.ComponentResource):
+    def __init__(self, name: str, args: RegistryAccessArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("teams-ehr-connector:registry:RegistryAccess", name, None, opts)
+        registry = _Scope(self, name, args.placement, args.registry_id, args.placement.compact("cr"))
+        self.assignments: list[pulumi.Resource] = [
+            registry.to_identity(identity, ACR_PULL) for identity in args.identities.serving
+        ]
         self.register_outputs({})
 
 

@@ -24,7 +24,7 @@ class AlertsArgs:
     email: str
     workspace_id: pulumi.Input[str]
     watched: Mapping[str, pulumi.Input[str]]
-    """Ids of what metrics are of, by `MetricAlert.of`."""
+    """Ids of what metrics are of, by `MetricAlert.of`: of what is there."""
 
 
 class Alerts(pulumi.ComponentResource):
@@ -52,7 +52,8 @@ class Alerts(pulumi.ComponentResource):
         for alert in LOG_ALERTS:
             self._over_logs(alert)
         for alert in METRIC_ALERTS:
-            self._over_metric(alert)
+            if alert.of in args.watched:
+                self._over_metric(alert)
         self.register_outputs({})
 
     def _over_logs(self, alert: LogAlert) -> None:

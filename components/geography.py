@@ -4,13 +4,23 @@ Owns what there is and what it is given; how each thing is made stands in the fi
 created by a provider of the geography's own, so nothing lands in another subscription or region by default.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import pulumi
 from pulumi_azure_native import Provider, resources
 
 from components import alert_rules
-from components.access import KeyAccess, KeyAccessArgs, StorageAccess, StorageAccessArgs, VaultAccess, VaultAccessArgs
+from components.access import (
+    KeyAccess,
+    KeyAccessArgs,
+    RegistryAccess,
+    RegistryAccessArgs,
+    StorageAccess,
+    StorageAccessArgs,
+    VaultAccess,
+    VaultAccessArgs,
+)
 from components.alerts import Alerts, AlertsArgs
 from components.configuration import Configuration, ConfigurationArgs
 from components.database import DATABASE, Database, DatabaseArgs
@@ -22,11 +32,13 @@ from components.identities import Identities, IdentitiesArgs
 from components.logs import Logs, LogsArgs
 from components.network import Network, NetworkArgs
 from components.placement import Placement
+from components.registry import Registry, RegistryArgs
 from components.runtime_app import RuntimeApp, RuntimeAppArgs
 from components.signing_keys import SigningKeys, SigningKeysArgs
 from components.storage import Storage, StorageArgs
 from components.vault import Vault, VaultArgs
 from schemas.configuration_document import Chunks
+from schemas.image import REPOSITORY
 from schemas.stack_config import Geography as GeographyConfig
 from schemas.stack_config import Microsoft365
 from schemas.vocabulary import Cloud, GeographyName, RuntimeRole, Stage
@@ -39,7 +51,8 @@ class GeographyArgs:
     cloud: Cloud
     config: GeographyConfig
     microsoft365: Microsoft365
-    image: str
+    image: str | None
+    """`sha256:...`, in the geography's own registry; None before there is one, and then no app."""
     chunks: Chunks
     revokers: str | None
     auditors: str | None
@@ -79,6 +92,14 @@ class Geography(pulumi.ComponentResource):
             StorageAccessArgs(placement, storage, identities, args.revokers, args.auditors),
             inside,
         )
+        registry = Registry(
+            f"{name}-registry",
+            RegistryArgs(placement, group.name, network.private_endpoints_subnet_id, network.registry_zone),
+            inside,
+        )
+        pulls = RegistryAccess(
+            f"{name}-registry-access", RegistryAccessArgs(placement, registry.id, identities), inside
+        )
         configuration = Configuration(
             f"{name}-configuration", ConfigurationArgs(placement, group.name, vault.name, args.chunks), inside
         )
@@ -101,6 +122,7 @@ class Geography(pulumi.ComponentResource):
                     "network": Audited("network:VirtualNetwork", network.id),
                     "vault": Audited("keyvault:Vault", vault.id),
                     "blobs": Audited("storage:BlobServiceProperties", storage.blobs_id),
+                    "registry": Audited("containerregistry:Registry", registry.id),
                     "database": Audited("dbforpostgresql:Server", database.id),
                     "environment": Audited("app:ManagedEnvironment", environment.id),
                 },
@@ -110,7 +132,7 @@ class Geography(pulumi.ComponentResource):
         public_host = args.config.public_hosts.of(args.stage)
         facts = Facts(
             placement=placement,
-            image=args.image,
+            image=f"{placement.registry}/{REPOSITORY}@{args.image}",
             public_host=public_host,
             portal=_portal(args),
             microsoft365=args.microsoft365,
@@ -123,8 +145,15 @@ class Geography(pulumi.ComponentResource):
             database=DATABASE,
             auditors=args.auditors,
         )
-        access_to_all = [*access.assignments, *key_access.assignments, *storage_access.assignments]
-        kept = [*vault.reachable, *storage.reachable, *access_to_all, *database.ready, *diagnostics.settings]
+        access_to_all = [*pulls.assignments, *access.assignments, *key_access.assignments, *storage_access.assignments]
+        kept = [
+            *vault.reachable,
+            *storage.reachable,
+            *registry.reachable,
+            *access_to_all,
+            *database.ready,
+            *diagnostics.settings,
+        ]
         apps = {
             identity.role: RuntimeApp(
                 f"{name}-{identity.role}",
@@ -132,14 +161,14 @@ class Geography(pulumi.ComponentResource):
                     facts=facts,
                     resource_group_name=group.name,
                     environment_id=environment.id,
-                    image=args.image,
+                    paused=args.config.paused,
                     identity=identity,
                     identities=identities,
                     after=[*kept, *configuration.secrets],
                 ),
                 inside,
             )
-            for identity in identities.serving
+            for identity in (identities.serving if args.image is not None else ())
         }
         alerts = Alerts(
             f"{name}-alerts",
@@ -148,10 +177,7 @@ class Geography(pulumi.ComponentResource):
                 group.name,
                 args.config.alert_email,
                 logs.workspace_id,
-                {
-                    alert_rules.DATABASE: database.id,
-                    alert_rules.APPLICATION: apps[RuntimeRole.APPLICATION].id,
-                },
+                {alert_rules.DATABASE: database.id, **_application(apps)},
             ),
             inside,
         )
@@ -178,6 +204,12 @@ class Geography(pulumi.ComponentResource):
             "alerts_go_to": args.config.alert_email,
         }
         self.register_outputs(self.outputs)
+
+
+def _application(apps: Mapping[RuntimeRole, RuntimeApp]) -> dict[str, pulumi.Input[str]]:
+    """What alerts watch of the apps; nothing before the first image is there."""
+    application = apps.get(RuntimeRole.APPLICATION)
+    return {} if application is None else {alert_rules.APPLICATION: application.id}
 
 
 def _portal(args: GeographyArgs) -> Portal | None:

@@ -53,6 +53,7 @@ class Network(pulumi.ComponentResource):
         azure = args.placement.azure_cloud
         self.vault_zone = self._zone(f"{name}-vault-zone", azure.vault_zone)
         self.blob_zone = self._zone(f"{name}-blob-zone", azure.blob_zone)
+        self.registry_zone = self._zone(f"{name}-registry-zone", azure.registry_zone)
         self.database_zone = self._zone(
             f"{name}-database-zone",
             f"{args.placement.geography}-{args.placement.stage}.private.{azure.database_domain}",

@@ -69,8 +69,13 @@ class Placement:
         return f"{prefix}-{self.geography}-{STAGE_ABBREVIATIONS[self.stage]}-{digest[:6]}"
 
     def compact(self, prefix: str) -> str:
-        """The same without hyphens, for a storage account: 3 to 24 lower-case letters and digits."""
+        """The same without hyphens, for a storage account (3 to 24 lower-case letters and digits) or a registry."""
         return self.unique(prefix).replace("-", "")
+
+    @property
+    def registry(self) -> str:
+        """Where the geography's images are: its registry's log-in server."""
+        return f"{self.compact('cr')}.{self.azure_cloud.registry_domain}"
 
     def identity(self, role: RuntimeRole) -> str:
         """The name by which the app registration's federated credentials know an identity."""

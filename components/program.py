@@ -10,15 +10,13 @@ import pulumi
 
 from components.geography import GeographyArgs
 from schemas.configuration_document import ConfigurationDocument, pack
-from schemas.image import FILES, FOLDERS, belongs_to_image, image_digest
+from schemas.image import FILES, FOLDERS, NO_IMAGE, WORKING_TREE, belongs_to_image, image_digest
 from schemas.loading import load_engine_config
 from schemas.promotion.approvals import Approvals
 from schemas.promotion.promoted import PromotedInvalid
 from schemas.promotion.reading import Files, approvals_below
 from schemas.stack_config import StackConfig
 from schemas.vocabulary import GeographyName
-
-WORKING_TREE = "working-tree"
 
 
 def configured_stack(values: Mapping[str, str], stack: str, project: Path) -> StackConfig:
@@ -42,7 +40,7 @@ def _text(project: Path, name: str) -> str:
 
 def geographies(stack: StackConfig, project: Path) -> dict[str, GeographyArgs]:
     """What each configured geography is made from."""
-    image = image_reference(stack.image, project)
+    image = digest_of_image(stack.image, project)
     approvals = approvals_of(project)
     return {str(name): _geography(stack, name, image, project, approvals) for name in stack.geographies}
 
@@ -71,15 +69,19 @@ def files_of(project: Path) -> Files:
     return Files(read, below)
 
 
-def image_reference(image: str, project: Path) -> str:
-    """The image by digest: as configured, or that of the working tree."""
-    if image != WORKING_TREE:
-        return image
-    return f"registry.local/connector@sha256:{image_digest(_image_files(project))}"
+def digest_of_image(image: str, project: Path) -> str | None:
+    """`sha256:...`: as configured, or that of the working tree; None where there is no image yet."""
+    if image == WORKING_TREE:
+        return digest_of_working_tree(project)
+    return image if image != NO_IMAGE else None
+
+
+def digest_of_working_tree(project: Path) -> str:
+    return f"sha256:{image_digest(_image_files(project))}"
 
 
 def _geography(
-    stack: StackConfig, name: GeographyName, image: str, project: Path, approvals: Approvals
+    stack: StackConfig, name: GeographyName, image: str | None, project: Path, approvals: Approvals
 ) -> GeographyArgs:
     emulation = stack.microsoft365.emulation
     return GeographyArgs(
@@ -88,7 +90,7 @@ def _geography(
         cloud=stack.cloud,
         config=stack.geographies[name],
         microsoft365=stack.microsoft365,
-        image=image,
+        image=stack.geographies[name].image or image,
         chunks=pack(ConfigurationDocument.of(stack, name, approvals)),
         revokers=stack.promotion.revokers,
         auditors=stack.promotion.auditors,

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pulumi
 
-from components.program import files_of, image_reference
+from components.program import digest_of_image, files_of
 from schemas.integration_records import are_shown, records_json, records_of
 from schemas.promotion.decide import Decisions, decide, stops
 from schemas.promotion.promoted import PromotedInvalid
@@ -26,7 +26,7 @@ MOST_RECORDS = 8
 
 def decided(stack: StackConfig, project: Path) -> Decisions:
     """The decision for every connection of this stage. Raises `pulumi.RunError` where an update must not happen."""
-    image = image_reference(stack.image, project)
+    image = digest_of_image(stack.image, project)
     try:
         decisions = decide(known_of_project(stack, files_of(project), image, datetime.now(UTC)))
     except (SourceInvalid, PromotedInvalid, AnchorsInvalid, OSError) as problem:

@@ -2,7 +2,7 @@
 
 Owns the template: image, commands, identities, probes, ingress, replicas. Init creates database roles and migrates, by
 an identity that only init containers may use (`identitySettings`, life cycle Init); the role's own identity is for the
-main container alone.
+main container, and for pulling the image of both.
 """
 
 from collections.abc import Sequence
@@ -14,12 +14,13 @@ from pulumi_azure_native import app
 from components.environment import WORKLOAD_PROFILE
 from components.handover import Facts, environment, init_environment
 from components.identities import Identities, Identity
-from components.placement import Placement
 from components.sizes import AppSize
-from schemas.vocabulary import Cloud, RuntimeRole
+from schemas.vocabulary import RuntimeRole
 
 PORT = 8000
 COMMAND = ["python", "-m", "runtime"]
+REVISION = ("template", "configuration")
+"""What makes a revision: image, settings, the configuration's digest, the way in."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,8 @@ class RuntimeAppArgs:
     facts: Facts
     resource_group_name: pulumi.Input[str]
     environment_id: pulumi.Input[str]
-    image: str
+    paused: bool
+    """Whether an app that is there keeps what it runs."""
     identity: Identity
     identities: Identities
     after: Sequence[pulumi.Resource]
@@ -60,13 +62,13 @@ class RuntimeApp(pulumi.ComponentResource):
                     app.IdentitySettingsArgs(identity=args.identity.id, lifecycle="Main"),
                 ],
                 ingress=_ingress(host) if host else None,
-                registries=_registries(args.image, placement, args.identity),
+                registries=[app.RegistryCredentialsArgs(server=placement.registry, identity=args.identity.id)],
             ),
             template=app.TemplateArgs(
                 init_containers=[
                     app.InitContainerArgs(
                         name="init",
-                        image=args.image,
+                        image=args.facts.image,
                         command=COMMAND,
                         env=init_environment(args.facts, init, args.identities.serving),
                         resources=resources,
@@ -75,7 +77,7 @@ class RuntimeApp(pulumi.ComponentResource):
                 containers=[
                     app.ContainerArgs(
                         name=role,
-                        image=args.image,
+                        image=args.facts.image,
                         command=COMMAND,
                         env=environment(args.facts, args.identity),
                         probes=_probes(role),
@@ -86,7 +88,9 @@ class RuntimeApp(pulumi.ComponentResource):
                 termination_grace_period_seconds=30,
             ),
             tags=placement.tags,
-            opts=pulumi.ResourceOptions(parent=self, depends_on=list(args.after)),
+            opts=pulumi.ResourceOptions(
+                parent=self, depends_on=list(args.after), ignore_changes=list(REVISION) if args.paused else None
+            ),
         )
         self.id: pulumi.Output[str] = made.id
         self.register_outputs({})
@@ -134,11 +138,3 @@ def _scale(size: AppSize) -> app.ScaleArgs:
         max_replicas=size.most_replicas,
         rules=[app.ScaleRuleArgs(name="requests", http=rule)] if requests is not None else None,
     )
-
-
-def _registries(image: str, placement: Placement, identity: Identity) -> list[app.RegistryCredentialsArgs] | None:
-    """By identity, where the image comes from an Azure registry: the role AcrPull is granted on the registry's side."""
-    server = image.partition("/")[0]
-    if placement.cloud is Cloud.EMULATED or ".azurecr." not in server:
-        return None
-    return [app.RegistryCredentialsArgs(server=server, identity=identity.id)]

@@ -16,9 +16,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pulumi
-from pulumi_azure_native import network, storage
+from pulumi_azure_native import storage
 
 from components.placement import Placement
+from components.private_endpoint import PrivateEndpointArgs, private_endpoint
 from components.private_zone import PrivateZone
 from schemas.vocabulary import Cloud
 
@@ -53,7 +54,10 @@ class Storage(pulumi.ComponentResource):
         self.revocations_id: pulumi.Output[str] = revocations.id
         self.audit_heads_id: pulumi.Output[str] = audit_heads.id
         self.url: pulumi.Output[str] = self._account.primary_endpoints.apply(lambda endpoints: endpoints.blob)
-        self.reachable: list[pulumi.Resource] = [self._records(), args.zone.link, immutable]
+        endpoint = PrivateEndpointArgs(
+            args.placement, args.resource_group_name, args.subnet_id, args.zone, "storage", "blob", self._account.id
+        )
+        self.reachable: list[pulumi.Resource] = [*private_endpoint(self, name, endpoint), immutable]
         self.register_outputs({})
 
     def _make_account(self) -> storage.StorageAccount:
@@ -118,31 +122,4 @@ class Storage(pulumi.ComponentResource):
             immutability_period_since_creation_in_days=IMMUTABLE_DAYS[self._args.placement.stage],
             allow_protected_append_writes=False,
             opts=self._written_once(),
-        )
-
-    def _records(self) -> pulumi.Resource:
-        placement = self._args.placement
-        endpoint = network.PrivateEndpoint(
-            f"{self._name}-endpoint",
-            resource_group_name=self._args.resource_group_name,
-            private_endpoint_name=placement.named("pe-storage"),
-            location=placement.location,
-            subnet=network.SubnetArgs(id=self._args.subnet_id),
-            private_link_service_connections=[
-                network.PrivateLinkServiceConnectionArgs(
-                    name="blob", private_link_service_id=self._account.id, group_ids=["blob"]
-                )
-            ],
-            tags=placement.tags,
-            opts=pulumi.ResourceOptions(parent=self),
-        )
-        return network.PrivateDnsZoneGroup(
-            f"{self._name}-records",
-            resource_group_name=self._args.resource_group_name,
-            private_endpoint_name=endpoint.name,
-            private_dns_zone_group_name="default",
-            private_dns_zone_configs=[
-                network.PrivateDnsZoneConfigArgs(name="blob", private_dns_zone_id=self._args.zone.zone_id)
-            ],
-            opts=pulumi.ResourceOptions(parent=self),
         )

@@ -8,9 +8,10 @@ none passes through Pulumi.
 from dataclasses import dataclass
 
 import pulumi
-from pulumi_azure_native import keyvault, network
+from pulumi_azure_native import keyvault
 
 from components.placement import Placement
+from components.private_endpoint import PrivateEndpointArgs, private_endpoint
 from components.private_zone import PrivateZone
 
 
@@ -50,32 +51,11 @@ class Vault(pulumi.ComponentResource):
             tags=args.placement.tags,
             opts=args.placement.state(self),
         )
-        endpoint = network.PrivateEndpoint(
-            f"{name}-endpoint",
-            resource_group_name=args.resource_group_name,
-            private_endpoint_name=args.placement.named("pe-vault"),
-            location=args.placement.location,
-            subnet=network.SubnetArgs(id=args.subnet_id),
-            private_link_service_connections=[
-                network.PrivateLinkServiceConnectionArgs(
-                    name="vault", private_link_service_id=vault.id, group_ids=["vault"]
-                )
-            ],
-            tags=args.placement.tags,
-            opts=pulumi.ResourceOptions(parent=self),
-        )
-        records = network.PrivateDnsZoneGroup(
-            f"{name}-records",
-            resource_group_name=args.resource_group_name,
-            private_endpoint_name=endpoint.name,
-            private_dns_zone_group_name="default",
-            private_dns_zone_configs=[
-                network.PrivateDnsZoneConfigArgs(name="vault", private_dns_zone_id=args.zone.zone_id)
-            ],
-            opts=pulumi.ResourceOptions(parent=self),
+        endpoint = PrivateEndpointArgs(
+            args.placement, args.resource_group_name, args.subnet_id, args.zone, "vault", "vault", vault.id
         )
         self.id: pulumi.Output[str] = vault.id
         self.name: pulumi.Output[str] = vault.name
         self.url: pulumi.Output[str] = vault.properties.apply(lambda p: p.vault_uri or "")
-        self.reachable: list[pulumi.Resource] = [records, args.zone.link]
+        self.reachable: list[pulumi.Resource] = private_endpoint(self, name, endpoint)
         self.register_outputs({})

@@ -31,7 +31,6 @@ ADDRESSES = (
 AUTHORITIES = frozenset(
     {"CONNECTOR_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"}
 )
-EMULATED_REGISTRY = "registry.local"
 
 
 def judge(subject: Subject) -> Iterator[str]:
@@ -67,8 +66,6 @@ def _container_app(subject: Subject) -> Iterator[str]:
             # By its name, however its value comes: known yet or not, literal or from a secret.
             if (key := known(variable, "name")) in AUTHORITIES:
                 yield f"{name}: {key}: expected no certificate authority of one's own, where cloud is azure"
-        if str(known(container, "image")).startswith(f"{EMULATED_REGISTRY}/"):
-            yield f"{name}: image: expected a registry's, got the working tree's, where cloud is azure"
     for domain in subject.items("configuration", "ingress", "customDomains"):
         if is_loopback(host_of(str(known(domain, "name")))):
             yield f"configuration.ingress.customDomains: expected no loopback host, got {known(domain, 'name')}"

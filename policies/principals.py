@@ -14,7 +14,11 @@ from policies.judging import AZURE, Subject, known, policy
 from policies.tags import GEOGRAPHY
 
 ASSIGNMENT, IDENTITY = "authorization:RoleAssignment", "managedidentity:UserAssignedIdentity"
-STATE = {"keyvault:Vault": "vaults", "storage:StorageAccount": "storageaccounts"}
+STATE = {
+    "containerregistry:Registry": "registries",
+    "keyvault:Vault": "vaults",
+    "storage:StorageAccount": "storageaccounts",
+}
 """What roles are assigned at or below, and the word before its name in an id of Resource Manager."""
 
 

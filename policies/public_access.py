@@ -1,6 +1,7 @@
-"""State is reached from inside the geography's network only: vault, storage, database and environment are not public.
+"""State is reached from inside the geography's network only: nothing that holds any is public.
 
-A storage account is opened by no key either: neither a shared key nor a URL that is signed with one.
+A storage account is opened by no key either, neither a shared one nor a URL that is signed with it, and a registry by
+no password of an administrator.
 """
 
 from collections.abc import Iterator
@@ -22,6 +23,14 @@ def judge(subject: Subject) -> Iterator[str]:
         case "storage:BlobContainer":
             if (got := subject.get("publicAccess")) != "None":
                 yield f"publicAccess: expected None, got {got or 'nothing'}"
+        case "containerregistry:Registry":
+            yield from _disabled(subject, "publicNetworkAccess")
+            yield from _denied(subject, "networkRuleSet")
+            for switch in ("adminUserEnabled", "anonymousPullEnabled"):
+                if (got := subject.get(switch)) is not False:
+                    yield f"{switch}: expected false, got {got}"
+            if (got := subject.get("policies", "exportPolicy", "status")) != "disabled":
+                yield f"policies.exportPolicy.status: expected disabled, got {got}"
         case "dbforpostgresql:Server":
             yield from _disabled(subject, "network", "publicNetworkAccess")
             subnet = ("network", "delegatedSubnetResourceId")
@@ -51,4 +60,6 @@ def _denied(subject: Subject, *path: str) -> Iterator[str]:
             yield f"{'.'.join(path)}.{rule}: expected none"
 
 
-POLICY = policy("no-public-access", "Vault, storage, database and environment are closed to the internet.", judge)
+POLICY = policy(
+    "no-public-access", "Vault, storage, registry, database and environment are closed to the internet.", judge
+)

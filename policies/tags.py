@@ -11,6 +11,7 @@ TAGGED = frozenset(
     {
         "app:ContainerApp",
         "app:ManagedEnvironment",
+        "containerregistry:Registry",
         "dbforpostgresql:Server",
         "keyvault:Key",
         "keyvault:Secret",

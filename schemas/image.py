@@ -1,4 +1,4 @@
-"""The digest of the working tree as an image: what `working-tree` means where cloud is emulated.
+"""The image: its repository in every registry, and the working tree's digest, which is what `working-tree` means.
 
 Owns which files count and how they are hashed. The emulated Azure starts exactly the files that it hashed, and refuses
 any other digest as a missing image.
@@ -7,6 +7,13 @@ any other digest as a missing image.
 import hashlib
 from collections.abc import Iterable
 from pathlib import PurePosixPath
+
+REPOSITORY = "teams-ehr-connector"
+"""In each geography's registry; `tools/copy_image.sh` copies to it."""
+
+WORKING_TREE = "working-tree"
+NO_IMAGE = "none"
+"""Before there is a first one: everything but the apps is made, the registry among it."""
 
 FOLDERS = ("runtime", "schemas")
 FILES = ("requirements/runtime.txt",)

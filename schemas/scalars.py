@@ -192,11 +192,11 @@ def _path_inside_project(value: str) -> str:
 
 
 def _image(value: str) -> str:
-    if value == "working-tree":
+    if value in ("working-tree", "none"):
         return value
-    if not re.fullmatch(r"[a-z0-9][a-z0-9.:-]*(?:/[a-z0-9][a-z0-9._-]*)+@sha256:[0-9a-f]{64}", value):
+    if not re.fullmatch(r"sha256:[0-9a-f]{64}", value):
         raise ValueError(
-            "expected an image by digest (registry.example.org/connector@sha256:<64 hex digits>), or, where cloud is "
+            "expected an image's digest (sha256:<64 hex digits>), none before there is one, or, where cloud is "
             "emulated, working-tree"
         )
     return value
@@ -383,11 +383,16 @@ Image = Annotated[
     str,
     AfterValidator(_image),
     _expects(
-        "an image by digest (registry.example.org/connector@sha256:<64 hex digits>), or, where cloud is emulated, "
+        "an image's digest (sha256:<64 hex digits>), none before there is one, or, where cloud is emulated, "
         "working-tree"
     ),
 ]
-"""A container image pinned by digest, or `working-tree` where cloud is emulated."""
+"""The digest of a container image, the same in each geography's registry; `none`; or, where cloud is emulated,
+`working-tree`."""
+
+ImageDigest = Annotated[
+    str, StringConstraints(pattern=r"^sha256:[0-9a-f]{64}$"), _expects("an image's digest (sha256:<64 hex digits>)")
+]
 
 FilePath = Annotated[
     str,

@@ -25,6 +25,7 @@ from schemas.scalars import (
     HttpsOrigin,
     Identifier,
     Image,
+    ImageDigest,
     OpaqueId,
     PublicHost,
     Region,
@@ -123,6 +124,14 @@ class Geography(ConfigModel):
     )
     network: Network
     alert_email: EmailAddress = Field(description="Who is told when something needs a person, day and night: one list")
+    image: ImageDigest | None = Field(
+        default=None, description="The digest that this geography runs instead of the stack's image"
+    )
+    paused: bool = Field(
+        default=False,
+        description="Whether its apps keep what they run, image and configuration, whatever else is configured; "
+        "everything but the apps is updated all the same, and apps that are not there yet are made",
+    )
     replicas: Annotated[int, Field(ge=1, le=3)] | None = Field(
         default=None, description="Of each app, only where cloud is emulated; on Azure the stage says how many"
     )
@@ -275,11 +284,16 @@ class StackConfig(ConfigModel):
 
     stage: Stage
     cloud: Cloud
-    image: Image
+    image: Image = Field(description="What each geography runs that names no image of its own; none makes no apps yet")
     microsoft365: Microsoft365
     geographies: Annotated[dict[GeographyName, Geography], Field(min_length=1)]
     promotion: Promotion
     organizations: tuple[Organization, ...]
+
+    def image_in(self, geography: GeographyName, image: str | None) -> str | None:
+        """What a geography is to run, where `image` is the stack's; None where it keeps what it runs, if anything."""
+        config = self.geographies[geography]
+        return None if config.paused else config.image or image
 
     def served_in(self, geography: GeographyName) -> tuple[Organization, ...]:
         """The organisations at home in a geography, each with the connections of this stage only."""

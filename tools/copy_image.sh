@@ -1,5 +1,6 @@
 #!/bin/sh
 # Copies the signed image, by digest, from the platform's registry to others; Azure copies, so they may be private.
+# Copying again changes nothing, so it is also how a machine outside their network makes sure that they have it.
 # Usage: tools/copy_image.sh FROM DIGEST SIGNER REGISTRIES
 #   FROM        the platform's registry, as Resource Manager names it (/subscriptions/.../registries/NAME)
 #   DIGEST      sha256:<64 hex digits>

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from emulators.azure.images import Images
-from schemas.image import FOLDERS, image_digest
+from schemas.image import FOLDERS, NO_IMAGE, WORKING_TREE, image_digest
 from schemas.loading import Loaded, load_stack
 from schemas.problems import Problem
 from schemas.promotion.reading import Files
@@ -20,7 +20,6 @@ from workflow.errors import NotEmulated, StackInvalid, UnknownStack
 
 STATE_VARIABLE = "CONNECTOR_STATE"
 PROJECT_VARIABLE = "CONNECTOR_PROJECT"
-WORKING_TREE = "working-tree"
 SOURCE = Path(__file__).resolve().parent.parent
 
 
@@ -87,12 +86,14 @@ class Project:
 
         return Files(read, below)
 
-    def image_of(self, stack: StackConfig) -> str:
-        """The image by digest: as configured, or that of the working tree."""
+    def image_of(self, stack: StackConfig) -> str | None:
+        """The digest of the stack's image: as configured, or that of the working tree; None where there is none yet."""
+        if stack.image == NO_IMAGE:
+            return None
         if stack.image != WORKING_TREE:
             return stack.image
         code = (self.root / "runtime").resolve().parent
-        return f"registry.local/connector@sha256:{image_digest(Images(self.state, code).files())}"
+        return f"sha256:{image_digest(Images(self.state, code).files())}"
 
 
 def reader(root: Path) -> Callable[[str], str]:

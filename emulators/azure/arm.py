@@ -225,6 +225,15 @@ TYPES: dict[str, Row] = {
         located=False,
         written_once=True,
     ),
+    "azure-native:containerregistry:Registry": Row(
+        "Microsoft.ContainerRegistry/registries",
+        "2023-01-01-preview",
+        f"{_GROUP}/providers/Microsoft.ContainerRegistry/registries/{{registryName}}",
+        "registryName",
+        computed.registry,
+        autonamed=None,
+        globally_named=True,
+    ),
     "azure-native:storage:StorageAccount": Row(
         "Microsoft.Storage/storageAccounts",
         "2024-01-01",

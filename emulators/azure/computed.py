@@ -7,6 +7,7 @@ import hashlib
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from emulators.azure.documents import object_at
@@ -151,6 +152,18 @@ def account(arm_id: str, body: Mapping[str, Any], before: Mapping[str, Any] | No
         "primaryEndpoints": {"blob": blob or f"https://127.0.0.1:{given.reserve_port()}/"},
         "primaryLocation": location,
         "statusOfPrimary": "available",
+    }
+
+
+def registry(arm_id: str, body: Mapping[str, Any], before: Mapping[str, Any] | None, given: Assigned) -> dict[str, Any]:
+    """Log-in servers by cloud: azurecr.io, azurecr.us of Azure Government, azurecr.cn of Azure in China."""
+    location = str(body.get("location"))
+    domain = "us" if location.startswith("usgov") else "cn" if location.startswith("china") else "io"
+    return {
+        "provisioningState": "Succeeded",
+        "loginServer": f"{body['name']}.azurecr.{domain}".lower(),
+        "creationDate": _kept(before, "creationDate", lambda: datetime.now(UTC).isoformat()),
+        "dataEndpointHostNames": [],
     }
 
 

@@ -1,7 +1,7 @@
 """What goes wrong in the emulated cloud.
 
 AzureError            Resource Manager says no: HTTP status, code and message, as ARM spells them
-  PartialCreate       the resource exists, and its creation failed: Pulumi must know it
+  PartialWrite        the resource exists as it was written, and did not come up: Pulumi must know it
 SupervisorUnavailable the process that owns the emulated cloud's processes does not answer
 """
 
@@ -16,8 +16,8 @@ class AzureError(Exception):
         self.status, self.code, self.message = status, code, message
 
 
-class PartialCreate(AzureError):
-    """Made, but not well; `arm` is what exists."""
+class PartialWrite(AzureError):
+    """Written, but not well; `arm` is what exists."""
 
     def __init__(self, error: AzureError, arm: dict[str, Any]) -> None:
         super().__init__(error.status, error.code, error.message)

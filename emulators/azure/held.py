@@ -1,7 +1,7 @@
-"""What resources hold beyond the store: secrets and keys of a vault, blobs of an account.
+"""What resources hold beyond the store: secrets and keys of a vault, blobs of an account, images of a registry.
 
 Owns how a write through Resource Manager reaches a data plane, and what is deleted there with a resource. The data are
-in `vault_data.py` and `blob_data.py`.
+in `vault_data.py`, `blob_data.py` and `images.py`.
 """
 
 import json
@@ -81,6 +81,8 @@ def delete(state: Path, gone: Iterable[Mapping[str, Any]]) -> None:
                 VaultData(state, vault_id.rsplit("/", 1)[1]).delete(kind, name)
             case "Microsoft.Storage/storageAccounts":
                 BlobData(state, arm["name"]).clear()
+            case "Microsoft.ContainerRegistry/registries":
+                (state / "azure" / "registries" / arm["properties"]["loginServer"]).unlink(missing_ok=True)
             case _ if arm["type"] == CONTAINER:
                 BlobData(state, account_of(arm["id"])).remove_container(arm["name"])
             case _:

@@ -70,7 +70,7 @@ def remove_what_was_made(state: Path) -> None:
     """Everything made at run time, once the last resource is gone; logs and records stay."""
     for folder in (state / "ca", state / "postgres", state / "images"):
         shutil.rmtree(folder, ignore_errors=True)
-    for folder in (state / "azure" / "vaults", state / "azure" / "storage"):
+    for folder in (state / "azure" / "vaults", state / "azure" / "storage", state / "azure" / "registries"):
         shutil.rmtree(folder, ignore_errors=True)
     for name in ("identity-signing-key.pem", "identity-jwks.json"):
         with suppress(FileNotFoundError):

@@ -20,7 +20,7 @@ from emulators.azure.definitions.change import not_changeable, with_frozen
 from emulators.azure.definitions.check import check
 from emulators.azure.deployer import DEPLOYER_OBJECT_ID
 from emulators.azure.documents import object_at
-from emulators.azure.errors import AzureError, PartialCreate
+from emulators.azure.errors import AzureError, PartialWrite
 from emulators.azure.faults import FAULTS, take_fault
 from emulators.azure.postgres_parameters import recorded_only
 from emulators.azure.store import FIRST_PORT, LAST_PORT, Contents, Store
@@ -55,7 +55,7 @@ class ResourceManager:
         return self.world.entra.registrations[0].home_tenant_id
 
     def create(self, token: str, inputs: Mapping[str, Any]) -> dict[str, Any]:
-        """The new ARM resource. Raises AzureError; PartialCreate where it exists all the same."""
+        """The new ARM resource. Raises AzureError; PartialWrite where it exists all the same."""
         row = TYPES[token]
         arm_id = self._id(row, inputs)
         fault = self._fault("create", token, arm_id)
@@ -69,7 +69,7 @@ class ResourceManager:
             return self._bring_up(token, arm, inputs, None, fault)
 
     def update(self, token: str, arm_id: str, inputs: Mapping[str, Any]) -> dict[str, Any]:
-        """The resource after a PUT over it."""
+        """The resource after a PUT over it. Raises AzureError; PartialWrite where it was written all the same."""
         row = TYPES[token]
         self._fault("update", token, arm_id)
         with self._one_write_at_a_time(arm_id):
@@ -197,7 +197,7 @@ class ResourceManager:
             arm = held.write_key(self.state, self.store.read(), arm)
         client.ensure_supervisor(self.state)
         if fault == "partial":
-            raise PartialCreate(FAULTS["partial"](arm["id"]), self._finish(arm, "Failed"))
+            raise PartialWrite(FAULTS["partial"](arm["id"]), self._finish(arm, "Failed"))
         row = TYPES[token]
         recorded = token.endswith(":Configuration") and recorded_only(arm["name"])
         if row.process and not recorded:
@@ -216,7 +216,7 @@ class ResourceManager:
             client.reconcile(self.state)
             raise error
         arm = self._finish(arm, "Failed")
-        raise error if before is not None else PartialCreate(error, arm)
+        raise PartialWrite(error, arm)
 
     def _finish(self, arm: dict[str, Any], state: str) -> dict[str, Any]:
         if "provisioningState" in arm["properties"]:

@@ -30,7 +30,7 @@ from emulators.azure.computed import Assigned
 from emulators.azure.deployer import DEPLOYER_CLIENT_ID, DEPLOYER_OBJECT_ID
 from emulators.azure.differences import changes, refreshed, same_place
 from emulators.azure.documents import object_at
-from emulators.azure.errors import AzureError, PartialCreate, SupervisorUnavailable
+from emulators.azure.errors import AzureError, PartialWrite, SupervisorUnavailable
 from emulators.azure.faults import CallRecord
 from emulators.azure.operations import ResourceManager
 from emulators.state import state_folder
@@ -263,7 +263,7 @@ class _Call:
         outcome = "ok" if error is None else getattr(error, "code", type(error).__name__)
         milliseconds = round((time.monotonic() - self._began) * 1000)
         self._provider.record.write(self._call, **self._fields, outcome=str(outcome), milliseconds=milliseconds)
-        if isinstance(error, PartialCreate):
+        if isinstance(error, PartialWrite):
             outputs = self._provider.manager.outputs(self._fields["type"], error.arm)
             failed = provider_pb2.ErrorResourceInitFailed(
                 id=error.arm["id"], properties=bags.to_wire(outputs), reasons=[error.message]

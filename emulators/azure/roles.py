@@ -19,6 +19,7 @@ class Role:
     data_actions: frozenset[str] = frozenset()
 
 
+ACR_PULL = "7f951dda-4ed3-4680-a7ca-43fe172d538d"
 SECRETS_OFFICER = "b86a8fe4-44ce-4948-aee5-eccb2c155cd7"
 
 ROLES: dict[str, Role] = {
@@ -34,7 +35,7 @@ ROLES: dict[str, Role] = {
     "ba92f5b4-2d11-453d-a403-e96b0029c9fe": Role(
         "Storage Blob Data Contributor", frozenset({BLOB_READ, BLOB_WRITE, BLOB_DELETE})
     ),
-    "7f951dda-4ed3-4680-a7ca-43fe172d538d": Role("AcrPull"),
+    ACR_PULL: Role("AcrPull"),
     "acdd72a7-3385-48ef-bd42-f606fba81ae7": Role("Reader"),
     "3913510d-42f4-4e42-8a64-420c390055eb": Role("Monitoring Metrics Publisher"),
     "b24988ac-6180-42a0-ab88-20f7382dd24c": Role("Contributor"),

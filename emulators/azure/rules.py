@@ -13,6 +13,7 @@ from emulators.azure import governing, watching
 from emulators.azure.bags import leaves
 from emulators.azure.documents import list_at, object_at, value_at
 from emulators.azure.errors import AzureError
+from emulators.azure.registry_rules import check_pull, check_registry
 from emulators.azure.roles import ROLES, role_id
 from emulators.azure.store import Contents
 from emulators.azure.template_rules import check_template
@@ -227,6 +228,7 @@ def _app(contents: Contents, arm: Mapping[str, Any]) -> None:
                     400, "ContainerAppInvalidEnvVar", f"environment variable {variable.get('name')} is over 32 KiB"
                 )
     check_template(template)
+    check_pull(contents, arm)
     assigned = {arm_id.lower() for arm_id in object_at(arm, "identity.userAssignedIdentities")}
     for setting in list_at(properties, "configuration.identitySettings"):
         if setting["identity"].lower() not in assigned:
@@ -246,6 +248,7 @@ _BY_TYPE: dict[str, Callable[..., None]] = {
     "microsoft.insights/diagnosticsettings": watching.diagnostic_setting,
     "microsoft.insights/metricalerts": watching.metric_alert,
     "microsoft.insights/scheduledqueryrules": watching.query_rule,
+    "microsoft.containerregistry/registries": check_registry,
     "microsoft.keyvault/vaults/keys": _key,
     "microsoft.storage/storageaccounts": _storage_account,
     "microsoft.storage/storageaccounts/blobservices/containers": _container,

@@ -90,14 +90,14 @@ def known_of_stack(
     stack: StackConfig,
     approvals: Approvals,
     anchors: TrustAnchors,
-    image: str,
+    image: str | None,
     now: datetime,
     *,
     source: StackConfig | None = None,
     at_base: Promoted | None = None,
     highest_serials: Mapping[str, int] | None = None,
 ) -> Known:
-    """What is known where the project's files are; `source` is the test stack from which a production stack comes."""
+    """What is known where the project's files are; `image` is the stack's, `source` the test stack before it."""
     trust = Trust(stack.promotion.trusted_keys, anchors)
     lists = _lists(approvals.statements, trust, stack.stage, stack.geographies, now)
     return Known(
@@ -108,6 +108,7 @@ def known_of_stack(
         trust=trust,
         image=image,
         now=now,
+        images={name: stack.image_in(name, image) for name in stack.geographies},
         rehearsal=stack.promotion.rehearsal,
         revocations={geography: held for geography, held in lists.items() if isinstance(held, Held)},
         unheld={geography: reason for geography, reason in lists.items() if isinstance(reason, Reason)},

@@ -57,10 +57,12 @@ class Known:
     """Everything that a decision rests on. `organizations` have the connections of this stage only.
 
     `proposals` are the test stack's organisations with their connections of both stages; None where they are not known
-    (in the runtime and the policy pack of production). `revocations` are the lists held, by geography, and `unheld` why
-    one that was found is not held; `by_files` says that this is from files, which need not have what the channel has: a
-    list that is not there is then a warning, and the runtime takes no launches until it holds one. `highest_serials` is
-    what was seen before, by connection, `at_base` what was promoted at the base revision of a pull request.
+    (in the runtime and the policy pack of production). `image` is what a geography is to run, if `images` says nothing
+    else of it: None where it keeps what it runs, if anything. `revocations` are the lists held, by geography, and
+    `unheld` why one that was found is not held; `by_files` says that this is from files, which need not have what the
+    channel has: a list that is not there is then a warning, and the runtime takes no launches until it holds one.
+    `highest_serials` is what was seen before, by connection, `at_base` what was promoted at the base revision of a pull
+    request.
     """
 
     stage: Stage
@@ -68,8 +70,9 @@ class Known:
     hosts: Mapping[GeographyName, PublicHosts]
     statements: Sequence[StatementFile]
     trust: Trust
-    image: str
+    image: str | None
     now: datetime
+    images: Mapping[GeographyName, str | None] = field(default_factory=dict[GeographyName, str | None])
     rehearsal: RehearsalPolicy = RehearsalPolicy.EACH_IMAGE
     revocations: Mapping[GeographyName, Held] = field(default_factory=dict[GeographyName, Held])
     unheld: Mapping[GeographyName, Reason] = field(default_factory=dict[GeographyName, Reason])
@@ -78,6 +81,11 @@ class Known:
     at_base: Promoted | None = None
     proposals: Sequence[Organization] | None = None
     by_files: bool = False
+
+    def image_in(self, geography: GeographyName) -> str | None:
+        """The digest of the image that a geography is to run; None where it keeps what it runs."""
+        image = self.images.get(geography, self.image)
+        return image_digest_of(image) if image is not None else None
 
     @property
     def served(self) -> Promoted:

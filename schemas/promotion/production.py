@@ -6,7 +6,7 @@ The test stack's configuration is compared where it is known; the rehearsal is a
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from schemas.promotion.decision import Known, image_digest_of
+from schemas.promotion.decision import Known
 from schemas.promotion.ledger import Filed, Ledger
 from schemas.promotion.likeness import differences
 from schemas.promotion.reasons import Code, Reason
@@ -79,7 +79,7 @@ def of_rehearsal(known: Known, ledger: Ledger, organization: Organization, appro
 
 
 def _shortcoming(known: Known, organization: Organization, sha256: str, filed: Filed[Rehearsal]) -> Reason | None:
-    rehearsal, image = filed.predicate, image_digest_of(known.image)
+    rehearsal, image = filed.predicate, known.image_in(organization.geography)
     if rehearsal.organization != organization.id or rehearsal.geography != organization.geography:
         expected = f"a rehearsal of {organization.id} in {organization.geography}"
         got = f"one of {rehearsal.organization} in {rehearsal.geography}"
@@ -87,7 +87,7 @@ def _shortcoming(known: Known, organization: Organization, sha256: str, filed: F
     if filed.sha256 != sha256:
         expected = f"a rehearsal of the configuration that was approved ({sha256[:12]})"
         return Reason(Code.REHEARSAL_DIGEST, expected, f"one of another ({filed.sha256[:12]})", filed.path)
-    if known.rehearsal is RehearsalPolicy.EACH_IMAGE and rehearsal.image != image:
+    if known.rehearsal is RehearsalPolicy.EACH_IMAGE and image is not None and rehearsal.image != image:
         expected = f"a rehearsal with the image {image[:19]}"
         return Reason(Code.REHEARSAL_IMAGE, expected, f"one with {rehearsal.image[:19]}", filed.path)
     if not rehearsal.begun(known.now) or rehearsal.ended(known.now):

@@ -40,7 +40,7 @@ class SourceInvalid(Exception):
 
 
 def known_of_project(
-    stack: StackConfig, files: Files, image: str, now: datetime, *, at_base: Promoted | None = None
+    stack: StackConfig, files: Files, image: str | None, now: datetime, *, at_base: Promoted | None = None
 ) -> Known:
     """What is known of a stack in a project. Raises `SourceInvalid`, `PromotedInvalid`, `AnchorsInvalid`, OSError."""
     return known_of_stack(

@@ -13,7 +13,7 @@ from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from schemas.config_model import ConfigModel
 from schemas.promotion.canonical import canonical, digest
-from schemas.scalars import EhrUrl, FhirBaseUrl, Guid, Identifier, Sha256, Timestamp
+from schemas.scalars import EhrUrl, FhirBaseUrl, Guid, Identifier, ImageDigest, Sha256, Timestamp
 from schemas.vocabulary import GeographyName, Stage, StatementType
 
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
@@ -42,8 +42,6 @@ ReasonCode = Annotated[str, StringConstraints(pattern=r"^[a-z]+(?:-[a-z]+)*$", m
 
 ShortText = Annotated[str, StringConstraints(pattern=r"^[\x20-\x7e]{1,200}$")]
 """What a server says of itself, in printable ASCII."""
-
-ImageDigest = Annotated[str, StringConstraints(pattern=r"^sha256:[0-9a-f]{64}$")]
 
 
 def at(moment: datetime) -> str:

@@ -171,6 +171,23 @@ def test_production_is_deployed_from_its_environment_without_a_secret() -> None:
     assert "GITHUB_PATH" not in text
 
 
+COPIES = """.venv/bin/python -m workflow.images "$STACK" > images
+while read -r target digest; do
+  tools/copy_image.sh "$REGISTRY" "$digest" "$SIGNER" "$target" < /dev/null
+done < images
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "job"), [("deploy.yml", "test"), ("deploy.yml", "production"), ("throwaway.yml", "deploy")]
+)
+def test_apps_are_updated_only_after_each_registry_has_the_signed_image(name: str, job: str) -> None:
+    scripts = "".join(step.get("run", "") + "\n" for step in read(name)["jobs"][job]["steps"])
+    before, after = scripts.split(COPIES)
+    assert before.count('"$pulumi" up') == before.count('yq -i \'.config["teams-ehr-connector:image"] = "none"')
+    assert '"$pulumi" up' in after
+
+
 @pytest.mark.parametrize("name", sorted(SIGN_IN))
 def test_who_signs_in_to_azure_does_so_in_an_environment_without_a_secret(name: str) -> None:
     assert "secrets." not in (FOLDER / name).read_text("utf-8")

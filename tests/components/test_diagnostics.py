@@ -56,15 +56,16 @@ def test_every_resource_that_can_be_audited_logs_to_its_own_geography(stack: str
     assert len(audited) >= 6 * len(workspaces)
     assert len(settings) == len(audited)
     for resource in audited:
-        (setting,) = [s for uri, s in settings.items() if uri.endswith((f"/{resource.name}", vault_name(resource)))]
+        (setting,) = [s for uri, s in settings.items() if uri.endswith((f"/{resource.name}", name_in_azure(resource)))]
         assert setting.inputs["workspaceId"] == workspaces[geography_of(resource)]
         kept = {log["category"] for log in setting.inputs["logs"] if log["enabled"]}
         assert kept == set(CATEGORIES[resource.type.removeprefix("azure-native:")])
 
 
-def vault_name(resource: Emitted) -> str:
-    """The end of a vault's id, which has its name in Azure."""
-    return f"/vaults/{resource.inputs['vaultName']}" if resource.type.endswith(":Vault") else "/no vault"
+def name_in_azure(resource: Emitted) -> str:
+    """The end of a vault's id, or of a registry's, which has its name in Azure."""
+    names = [resource.inputs[name] for name in ("vaultName", "registryName") if name in resource.inputs]
+    return f"/{names[0]}" if names else "/neither"
 
 
 def test_of_every_emitted_type_it_is_known_whether_it_can_be_audited() -> None:

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from components.access import (
+    ACR_PULL,
     KEY_VAULT_CRYPTO_USER,
     KEY_VAULT_SECRETS_OFFICER,
     KEY_VAULT_SECRETS_USER,
@@ -97,6 +98,7 @@ def test_everything_of_a_geography_goes_through_its_own_provider() -> None:
 
 
 ROLES = {
+    ACR_PULL: "pulls",
     KEY_VAULT_SECRETS_OFFICER: "writes secrets",
     KEY_VAULT_SECRETS_USER: "reads secrets",
     KEY_VAULT_CRYPTO_USER: "signs",
@@ -107,6 +109,8 @@ IN_EVERY_STAGE = {
     ("init", "writes secrets", "vault"),
     ("application", "reads secrets", "vault"),
     ("worker", "reads secrets", "vault"),
+    ("application", "pulls", "registry"),
+    ("worker", "pulls", "registry"),
     ("worker", "signs", "signing-key-worker"),
     ("revokers", "signs", "signing-key-revocation"),
     ("application", "reads", "storage-revocations"),
@@ -117,6 +121,7 @@ IN_EVERY_STAGE = {
 }
 OF_THE_PORTAL = {
     ("portal", "reads secrets", "vault"),
+    ("portal", "pulls", "registry"),
     ("portal", "signs", "signing-key-portal"),
     ("portal", "reads", "storage-revocations"),
 }
@@ -125,13 +130,14 @@ OF_THE_PORTAL = {
 @pytest.mark.parametrize(("stack", "expected"), [("test", IN_EVERY_STAGE | OF_THE_PORTAL), ("prod", IN_EVERY_STAGE)])
 def test_each_principal_has_the_least_role_at_the_narrowest_scope(stack: str, expected: set[tuple[str, ...]]) -> None:
     assignments = azure("authorization:RoleAssignment", stack)
-    vaults = {v.inputs["vaultName"]: v.name for v in azure("keyvault:Vault", stack)}
+    named = {v.inputs["vaultName"]: v.name for v in azure("keyvault:Vault", stack)}
+    named |= {r.inputs["registryName"]: r.name for r in azure("containerregistry:Registry", stack)}
     for geography in ("americas", "emea"):
         found = [
             (
                 a.name.rsplit("-", 1)[1],
                 ROLES[last(a.inputs["roleDefinitionId"])],
-                vaults.get(s := last(a.inputs["scope"]), s),
+                named.get(s := last(a.inputs["scope"]), s),
             )
             for a in assignments
             if a.name.startswith(geography)
@@ -267,6 +273,10 @@ def test_names_fit_azures_limits_and_carry_geography_and_stage(stack: str) -> No
         name = account.inputs["accountName"]
         assert re.fullmatch(f"st{account.name.split('-')[0]}{short}[0-9a-f]{{6}}", name)
         assert len(name) <= 24
+    for registry in azure("containerregistry:Registry", stack):
+        name = registry.inputs["registryName"]
+        assert re.fullmatch(f"cr{registry.name.split('-')[0]}{short}[0-9a-f]{{6}}", name)
+        assert 5 <= len(name) <= 50
     for app in azure("app:ContainerApp", stack):
         assert len(app.inputs["containerAppName"]) <= 32
     servers = {s.inputs["serverName"] for s in azure("dbforpostgresql:Server", stack)}

@@ -8,7 +8,7 @@ from pathlib import Path
 import pulumi
 import pytest
 
-from components.program import files_of, image_reference
+from components.program import digest_of_working_tree, files_of
 from components.promotion import MOST_RECORDS, decided, records
 from schemas.promotion.approvals import Approvals
 from schemas.promotion.decide import Approved, Withdrawn, decide
@@ -119,7 +119,7 @@ def test_an_approval_that_expires_soon_is_warned_of(project: Path, warned: list[
 def test_integration_records_are_outputs_of_approved_connections_alone(project: Path) -> None:
     stack = stack_of("local-prod")
     put(project, Approvals(tuple(s for s in accepted(project).statements if "/prairie" not in s.path)))
-    decisions = decide(known_of_project(stack, files_of(project), image_reference("working-tree", project), now()))
+    decisions = decide(known_of_project(stack, files_of(project), digest_of_working_tree(project), now()))
     outputs = records(stack, decisions)
     assert {name: found["approved_connections"] for name, found in outputs.items()} == {
         "americas": 1,

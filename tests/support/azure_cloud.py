@@ -68,10 +68,12 @@ class Cloud:
         self.host = f"localhost:{free_port()}"
         (self.folder / "world.yaml").write_text(_world_with_free_ports())
         self.run("stack", "init", "small")
-        Images(self.state, ROOT).prepare()  # an image that was run before: the working tree may change meanwhile
+        images = Images(self.state, ROOT)
+        images.prepare()  # an image that was run before: the working tree may change meanwhile
         digest = next((self.state / "images").iterdir()).name
+        images.copy("crsmall.azurecr.io", digest)
         self.set(
-            image=f"registry.example.org/connector@sha256:{digest}",
+            image=f"crsmall.azurecr.io/teams-ehr-connector@sha256:{digest}",
             host=self.host,
             app=(PROGRAM / "app.py").read_text(),
         )

@@ -37,6 +37,7 @@ class Emitted:
     """Input to the URNs of the resources whose outputs it is made from."""
     protect: bool
     retain_on_delete: bool
+    ignore_changes: tuple[str, ...]
     custom: bool
     id: str
     outputs: dict[str, Any]
@@ -106,6 +107,7 @@ class _Recorder(MockMonitor):
                     made_from={k: frozenset(d.urns) for k, d in request.propertyDependencies.items()},
                     protect=bool(request.protect),
                     retain_on_delete=bool(request.retainOnDelete),
+                    ignore_changes=tuple(request.ignoreChanges),
                     custom=request.custom,
                     id=response.id,
                     outputs=rpc.deserialize_properties(response.object),
@@ -123,6 +125,8 @@ def _id(args: MockResourceArgs) -> str:
     match args.typ:
         case "azure-native:keyvault:Vault":
             return f"{_PROVIDERS}/Microsoft.KeyVault/vaults/{args.inputs['vaultName']}"
+        case "azure-native:containerregistry:Registry":
+            return f"{_PROVIDERS}/Microsoft.ContainerRegistry/registries/{args.inputs['registryName']}"
         case "azure-native:keyvault:Key":
             return f"{_PROVIDERS}/Microsoft.KeyVault/vaults/{args.inputs['vaultName']}/keys/{args.name}"
         case "azure-native:storage:BlobContainer":
@@ -140,6 +144,7 @@ def _name(args: MockResourceArgs) -> str:
 
 _PROVIDERS = "/azure/providers"
 _NAMES = {
+    "azure-native:containerregistry:Registry": ("registryName",),
     "azure-native:dbforpostgresql:Server": ("serverName",),
     "azure-native:keyvault:Secret": ("secretName",),
     "azure-native:keyvault:Vault": ("vaultName",),

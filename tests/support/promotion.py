@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from pathlib import Path
 
-from components.program import image_reference
+from components.program import digest_of_working_tree
 from schemas.promotion.approvals import Approvals
 from schemas.promotion.promoted import FILE
 from schemas.stack_config import StackConfig
@@ -30,7 +30,7 @@ def now() -> datetime:
 
 def accepted(project: Path, at: datetime | None = None, test: StackConfig | None = None) -> Approvals:
     """Everything approved and rehearsed with the image of this project."""
-    return statements.accepted(test or stack_of("local"), at or now(), image_reference("working-tree", project))
+    return statements.accepted(test or stack_of("local"), at or now(), digest_of_working_tree(project))
 
 
 def put(project: Path, approvals: Approvals) -> None:

@@ -97,6 +97,15 @@ def providers_setting(scene: Scene) -> Scene:
     return scene.text(PRODUCTION_FILE, ("config:\n", "config:\n  azure-native:tenantId: elsewhere\n"))
 
 
+def another_image_of_a_geography(scene: Scene) -> Scene:
+    image = "      image: sha256:" + 64 * "b" + "\n"
+    return scene.text(PRODUCTION_FILE, ("      publicHosts:\n", f"{image}      publicHosts:\n"))
+
+
+def a_geography_paused(scene: Scene) -> Scene:
+    return scene.text(PRODUCTION_FILE, ("      publicHosts:\n", "      paused: true\n      publicHosts:\n"))
+
+
 def not_proposed_before(scene: Scene) -> Scene:
     """The test stack of the base revision does not know the connection."""
     text = scene.base[TEST_FILE]

@@ -15,6 +15,7 @@ from dulwich.object_store import MemoryObjectStore
 from dulwich.objects import Blob, Commit, ObjectID
 
 from schemas.loading import Loaded, load_stack
+from schemas.promotion.decision import image_digest_of
 from schemas.promotion.envelope import StatementFile
 from schemas.promotion.promoted import FILE, Promoted, PromotedConnection, read_promoted
 from schemas.promotion.statement import ConnectionReference, at
@@ -159,7 +160,7 @@ REVIEWERS = """
 
 def _with_people(text: str) -> str:
     """The sample with an image by digest, reviewers, and a GitHub account of lakeside's approver."""
-    text = text.replace("image: working-tree", f"image: {IMAGE}", 1)
+    text = text.replace("image: working-tree", f"image: {image_digest_of(IMAGE)}", 1)
     text = text.replace("  teams-ehr-connector:promotion:", f"  teams-ehr-connector:promotion:{REVIEWERS}", 1)
     return _after(text, "objectId: 3c3c3c3c-0000-4000-8000-000000000019", "github: pat-approver")
 

@@ -22,7 +22,7 @@ from typing import Any
 
 import psutil
 
-from components.program import image_reference
+from components.program import digest_of_working_tree
 from emulators.state import MARKER_VARIABLE
 from emulators.tls import client_context
 from emulators.world import World, load_world
@@ -83,7 +83,7 @@ class TestStack:
         """Everything that the configuration has now, approved and rehearsed below `approvals/`."""
         test = load_stack("Pulumi.local.yaml", reader(self.root)).stack
         assert test is not None
-        image = image_reference("working-tree", ROOT)
+        image = digest_of_working_tree(ROOT)
         for file in accepted(test, datetime.now(UTC), image).statements:
             place = self.root / file.path
             place.parent.mkdir(parents=True, exist_ok=True)

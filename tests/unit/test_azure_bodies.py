@@ -11,9 +11,7 @@ from emulators.azure import client, input_types
 from emulators.azure.arm import TYPES
 from emulators.azure.bags import UNKNOWN
 from emulators.azure.errors import AzureError
-from emulators.azure.images import Images
 from emulators.azure.operations import ResourceManager
-from schemas.image import image_digest
 from tests.support.azure_arm import place_of
 
 ROOT = Path(__file__).parents[2]
@@ -235,25 +233,3 @@ def test_an_environment_keeps_its_network_whatever_an_update_says(create: Create
         token("app:ManagedEnvironment"), arm["id"], inputs | {"vnetConfiguration": {"internal": False}}
     )
     assert after["properties"]["vnetConfiguration"] == network
-
-
-def test_an_image_that_is_neither_the_working_tree_nor_known_is_missing(tmp_path: Path) -> None:
-    tree = tmp_path / "tree"
-    for name, text in (
-        ("runtime/__main__.py", "print(1)"),
-        ("schemas/a.py", "A = 1"),
-        ("requirements/runtime.txt", "a"),
-    ):
-        (tree / name).parent.mkdir(parents=True, exist_ok=True)
-        (tree / name).write_text(text)
-    images = Images(tmp_path / "state", tree)
-    first = f"registry.example.org/connector@sha256:{image_digest(images.files())}"
-    folder = images.folder_of(first)
-    assert (folder / "runtime" / "__main__.py").read_text() == "print(1)"
-    assert not (folder / "emulators").exists()
-    (tree / "schemas" / "a.py").write_text("A = 2")
-    assert images.folder_of(first) == folder
-    with pytest.raises(AzureError, match="manifest unknown"):
-        images.folder_of("registry.example.org/connector@sha256:" + "0" * 64)
-    with pytest.raises(AzureError, match="by digest"):
-        images.folder_of("registry.example.org/connector:latest")

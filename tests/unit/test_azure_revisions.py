@@ -21,7 +21,8 @@ from emulators.azure.processes import Children
 from emulators.azure.tokens import Issuer, Token
 from tests.support.azure_cloud import free_port
 
-IMAGE = "registry.example.org/connector@sha256:" + 64 * "a"
+SERVER_NAME = "crone.azurecr.io"
+IMAGE = f"{SERVER_NAME}/teams-ehr-connector@sha256:{64 * 'a'}"
 SERVER = """
 import http.server, os, pathlib, sys
 folder, mark = pathlib.Path(os.environ["FOLDER"]), os.environ["MARK"]
@@ -110,7 +111,9 @@ async def stage(state: Path) -> AsyncGenerator[Stage]:
     issuer = Issuer(state, "tenant", "https://127.0.0.1/tenant")
     identities = ManagedIdentityEndpoint(issuer, "http://127.0.0.1:9", lambda _: False, nobody)
     async with httpx.AsyncClient(trust_env=False) as probes:
-        platform = Platform(state, Children(state), Images(state, state), identities, lambda _: None, probes)
+        images = Images(state, state)
+        images.copy(SERVER_NAME, 64 * "a")
+        platform = Platform(state, Children(state), images, identities, lambda _: None, probes)
         found = Stage(state / "told", ContainerApp(platform, "app"), f"localhost:{free_port()}")
         try:
             yield found

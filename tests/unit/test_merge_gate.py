@@ -17,6 +17,8 @@ from tests.support.pull_request_attacks import (
     REQUESTER,
     REVOCATIONS,
     a_file,
+    a_geography_paused,
+    another_image_of_a_geography,
     another_reviewer,
     at,
     by,
@@ -90,6 +92,8 @@ ATTACKS: dict[str, tuple[Callable[[Scene], Scene], GateCode]] = {
     "a new file that nobody thought of": (a_file("sitecustomize.py"), GateCode.MIXED),
     "an environment of the engine": (environment, GateCode.MIXED),
     "a provider's setting": (providers_setting, GateCode.MIXED),
+    "a geography's own image": (another_image_of_a_geography, GateCode.MIXED),
+    "a geography paused": (a_geography_paused, GateCode.MIXED),
     "proposed and promoted at once": (not_proposed_before, GateCode.MIXED),
     # what is promoted
     "production edited by hand": (hand_edit, GateCode.NOT_APPROVED),

@@ -25,7 +25,8 @@ def outputs(stack: str) -> Outputs:
         if kind == principals.IDENTITY:
             answers = {"principalId": guid(resource.name, "principal")}
         elif kind in principals.STATE:
-            answers = {"name": resource.inputs.get("vaultName") or resource.inputs["accountName"]}
+            (name,) = (resource.inputs[i] for i in ("vaultName", "accountName", "registryName") if i in resource.inputs)
+            answers = {"name": name}
         elif kind != ROLE:
             continue
         found[resource.name] = {"type": kind, **resource.inputs, **answers}
@@ -56,7 +57,12 @@ def test_what_the_components_emit_passes(stack: str) -> None:
 @pytest.mark.rule(principals.IDENTITIES.name)
 @pytest.mark.parametrize(
     "role",
-    ["americas-vault-access-worker", "americas-key-access-worker", "americas-storage-access-audit-heads-worker"],
+    [
+        "americas-vault-access-worker",
+        "americas-key-access-worker",
+        "americas-storage-access-audit-heads-worker",
+        "americas-registry-access-worker",
+    ],
 )
 @pytest.mark.parametrize("principal", [STRANGER, guid("emea-identity-worker", "principal")])
 def test_a_role_for_a_stranger_or_for_another_geographys_identity_is_refused(role: str, principal: str) -> None:

@@ -31,6 +31,9 @@ ENVIRONMENT = ("app:ManagedEnvironment", "americas-environment")
 INIT_IDENTITY = (
     "/subscriptions/s/providers/Microsoft.ManagedIdentity/userAssignedIdentities/id-init-americas-production"
 )
+DIGEST = "teams-ehr-connector@sha256:" + 64 * "0"
+REGISTRY = ("containerregistry:Registry", "americas-registry")
+PULL_ROLE = ("authorization:RoleAssignment", "americas-registry-access-worker")
 PARAMETER = ("dbforpostgresql:Configuration", "americas-database-require-secure-transport")
 SECRET = "keyvault:Secret"
 STORAGE = ("storage:StorageAccount", "americas-storage-account")
@@ -111,6 +114,21 @@ ROWS: list[tuple[ResourceValidationPolicy, tuple[str, str], str, Any, str]] = [
     (database_login.POLICY, SERVER, "administratorLoginPassword", UNKNOWN, "Password: expected nothing"),
     (containers.POLICY, APP, "template.containers.0.image", "registry.example.org/connector:latest", "by digest"),
     (containers.POLICY, APP, "template.initContainers.0.image", "busybox", "init: image: expected one by digest"),
+    (
+        containers.POLICY,
+        APP,
+        "template.containers.0.image",
+        f"registry.example.org/{DIGEST}",
+        "own registry",
+    ),
+    (containers.POLICY, APP, "template.initContainers.0.image", f"cremeaprd012345.azurecr.io/{DIGEST}", "own registry"),
+    (containers.POLICY, APP, "configuration.registries.0.server", "cramericas.example.org", "registries: expected"),
+    (public_access.POLICY, REGISTRY, "publicNetworkAccess", "Enabled", "expected Disabled, got Enabled"),
+    (public_access.POLICY, REGISTRY, "networkRuleSet.defaultAction", "Allow", "expected Deny, got Allow"),
+    (public_access.POLICY, REGISTRY, "adminUserEnabled", True, "adminUserEnabled: expected false, got True"),
+    (public_access.POLICY, REGISTRY, "anonymousPullEnabled", ..., "anonymousPullEnabled: expected false, got None"),
+    (public_access.POLICY, REGISTRY, "policies.exportPolicy", ..., "expected disabled, got None"),
+    (least_access.POLICY, PULL_ROLE, "scope", f"{SUBSCRIPTION}/resourceGroups/g", "expected a registry for AcrPull"),
     (containers.POLICY, APP, "template.containers.0.command", ["sh", "-c", "env"], "expected python -m runtime"),
     (containers.POLICY, APP, "template.initContainers.0.command", ..., "init: command: expected python -m runtime"),
     (containers.POLICY, APP, "template.containers.0.args", ["--help"], "expected python -m runtime"),
@@ -152,7 +170,6 @@ ROWS: list[tuple[ResourceValidationPolicy, tuple[str, str], str, Any, str]] = [
         [{"server": "r.example.org", "passwordSecretRef": "password"}],
         "r.example.org: expected an identity",
     ),
-    (azure_only.POLICY, APP, "template.containers.0.image", f"registry.local/c@sha256:{'0' * 64}", "working tree"),
     (azure_only.POLICY, APP, "configuration.ingress.customDomains.0.name", "localhost:8441", "no loopback host"),
 ]
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-from schemas.promotion.decide import stops
+from schemas.promotion.decide import image_digest_of, stops
 from schemas.promotion.envelope import StatementFile
 from schemas.promotion.reasons import ADVICE, Code
 from schemas.promotion.statement import Account, Approval, BreakGlass, Rehearsal, Revoked, Verdict, at
@@ -363,6 +363,27 @@ def test_a_rehearsal_once_is_enough_where_the_configuration_says_so() -> None:
     promotion = W.production.promotion.model_copy(update={"rehearsal": RehearsalPolicy.ONCE})
     world = replace(W, production=W.production.model_copy(update={"promotion": promotion}))
     assert others_stand(replace(world, image="x/y@sha256:" + "b" * 64).decided())
+
+
+def with_another_image(**of_geography: Any) -> World:
+    """The stack rolls another image; `of_geography` is configured in the geography of the connection."""
+    geographies = W.production.geographies
+    mine = geographies[GEOGRAPHY].model_copy(update=of_geography)
+    production = W.production.model_copy(update={"geographies": {**geographies, GEOGRAPHY: mine}})
+    return replace(W.served(), production=production, image="sha256:" + "b" * 64)
+
+
+@pytest.mark.rule(Code.REHEARSAL_IMAGE)
+def test_the_image_that_must_be_rehearsed_is_that_of_the_connections_geography() -> None:
+    refused = ("refused", [Code.REHEARSAL_IMAGE])
+    assert outcome(with_another_image().decided()[PRODUCTION]) == refused
+    assert outcome(with_another_image(image=image_digest_of(W.image)).decided()[PRODUCTION]) == ("approved", [])
+    rolled = replace(with_another_image(image="sha256:" + "c" * 64), image=W.image)
+    assert outcome(rolled.decided()[PRODUCTION]) == refused
+
+
+def test_a_geography_that_is_paused_keeps_its_image_which_needs_no_rehearsal_anew() -> None:
+    assert outcome(with_another_image(paused=True).decided()[PRODUCTION]) == ("approved", [])
 
 
 def test_a_decision_names_the_digest_and_the_approval_that_it_rests_on() -> None:

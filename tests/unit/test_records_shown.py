@@ -8,7 +8,7 @@ from typing import cast
 
 import pytest
 
-from components.program import files_of, image_reference
+from components.program import digest_of_working_tree, files_of
 from components.promotion import records
 from schemas.integration_records import are_shown
 from schemas.promotion.approvals import Approvals
@@ -171,11 +171,11 @@ def project(tmp_path: Path) -> Path:
 
 def everything(project: Path) -> Approvals:
     """Approved and rehearsed; nothing is promoted."""
-    return statements.accepted(stack_of("local"), now(), image_reference("working-tree", project))
+    return statements.accepted(stack_of("local"), now(), digest_of_working_tree(project))
 
 
 def happened(project: Path, scene: Scene, connection: str) -> Path:
-    approvals = scene.approvals(connection, now(), image_reference("working-tree", project))
+    approvals = scene.approvals(connection, now(), digest_of_working_tree(project))
     put(project, approvals)
     return project
 
@@ -194,7 +194,7 @@ def test_the_command_exports_them_then_alone(project: Path, scene: Scene, connec
 def test_they_are_outputs_then_alone(project: Path, scene: Scene, connection: str) -> None:
     stack = stack_of("local" if connection == TEST else "local-prod")
     known = known_of_project(
-        stack, files_of(happened(project, scene, connection)), image_reference("working-tree", project), now()
+        stack, files_of(happened(project, scene, connection)), digest_of_working_tree(project), now()
     )
     outputs = records(stack, decide(known))[GEOGRAPHY]
     assert (f"/launch/provider/{connection}" in json.dumps(outputs)) is scene.shown

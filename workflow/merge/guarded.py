@@ -19,6 +19,9 @@ FREE_FILES = tuple(
 GUARDED_OF_STACK = ("stage", "cloud", "image", "promotion")
 """Under `teams-ehr-connector:` of both stacks: whose keys count, who reviews, which image, which rules."""
 
+GUARDED_OF_GEOGRAPHY = ("image", "paused")
+"""Of each geography: which image it runs."""
+
 GUARDED_OF_ORGANIZATION = ("tenant_id", "geography", "administrators", "one_person")
 GUARDED_OF_CONNECTION = ("approver",)
 """Of the organisations and connections that are promoted: who decides about them."""
@@ -34,6 +37,12 @@ def guarded_settings(before: StackConfig, after: StackConfig) -> Iterator[str]:
     for name in GUARDED_OF_STACK:
         if getattr(before, name) != getattr(after, name):
             yield f"{PROJECT}:{name}"
+    for geography in before.geographies.keys() | after.geographies.keys():
+        configs = (before.geographies.get(geography), after.geographies.get(geography))
+        for name in GUARDED_OF_GEOGRAPHY:
+            was, is_ = (getattr(config, name, None) or None for config in configs)
+            if was != is_:
+                yield f"{PROJECT}:geographies.{geography}.{name}"
 
 
 def engine_settings(document: object) -> dict[str, object]:

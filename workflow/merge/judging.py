@@ -17,7 +17,7 @@ from schemas.stack_config import EhrConnection, Organization, StackConfig
 from schemas.vocabulary import Cloud, Stage
 from workflow.merge.revision import Revision
 
-ImageOf = Callable[[StackConfig], str]
+ImageOf = Callable[[StackConfig], str | None]
 AnchorsOf = Callable[[Cloud], TrustAnchors]
 """Of the base revision, whose code runs."""
 

@@ -51,7 +51,7 @@ def _document(project: Project, found: list[Judged], invalid: dict[str, tuple[Pr
             "problems": [],
             "promotion": {
                 "stage": str(j.stack.stage),
-                "image": j.known.image,
+                "images": {str(name): j.known.image_in(name) for name in j.stack.geographies},
                 "stops": bool(j.stops),
                 "decisions": [decision_values(d, j.stack.stage) for d in j.decisions.values()],
             },

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from emulators.world import load_world
-from schemas.promotion.decide import image_digest_of
 from schemas.promotion.digest import connection_digest
 from schemas.promotion.envelope import StatementFile, Verified, verify
 from schemas.promotion.reading import anchors_of
@@ -75,12 +74,13 @@ async def until_published(
     """Wait for a rehearsal of each with the image that runs. Raises `NotReady`."""
     repository = repository_of(project, name, stack)
     trust = Trust(stack.promotion.trusted_keys, anchors_of(stack.cloud, project.files))
-    image = image_digest_of(project.image_of(stack))
+    image = project.image_of(stack)
+    images = {o.id: stack.image_in(o.geography, image) for o in stack.organizations}
     digests = {connection: _digest(stack, connection) for connection in wanted.values()}
     deadline = time.monotonic() + seconds
     while True:
         files = await published(repository, stack.geographies)
-        found = {o: path for o, c in wanted.items() if (path := _rehearsal(files, trust, image, o, c, digests[c]))}
+        found = {o: path for o, c in wanted.items() if (path := _rehearsal(files, trust, images[o], o, c, digests[c]))}
         if len(found) == len(wanted):
             return [Rehearsed(o, wanted[o], path) for o, path in found.items()]
         if time.monotonic() > deadline:
@@ -91,13 +91,16 @@ async def until_published(
 
 
 def _rehearsal(
-    files: dict[str, bytes], trust: Trust, image: str, organization: str, connection: str, sha256: str
+    files: dict[str, bytes], trust: Trust, image: str | None, organization: str, connection: str, sha256: str
 ) -> str | None:
-    """The newest one of the connection as it is now, with this image."""
+    """The newest one of the connection as it is now, with this image, or with the one that a paused geography keeps."""
     prefix = f"{FOLDER}/{organization}/{connection}/rehearsal-"
     for path in sorted((p for p in files if p.startswith(prefix)), reverse=True):
         match verify(StatementFile(path, files[path]), trust):
-            case Verified(predicate=Rehearsal(image=found), sha256=digest) if (found, digest) == (image, sha256):
+            case Verified(predicate=Rehearsal(image=found), sha256=digest) if (found, digest) == (
+                image or found,
+                sha256,
+            ):
                 return path
             case _:
                 continue

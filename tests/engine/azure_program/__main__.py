@@ -81,6 +81,16 @@ else:
     main = az.managedidentity.UserAssignedIdentity(
         "main", resource_group_name=group.name, resource_name_="id-main-small", opts=with_provider
     )
+    registry = az.containerregistry.Registry(
+        "registry",
+        resource_group_name=group.name,
+        registry_name="crsmall",
+        sku={"name": "Premium"},
+        admin_user_enabled=False,
+        public_network_access="Disabled",
+        tags={"tag": tag},
+        opts=with_provider,
+    )
     vault = az.keyvault.Vault(
         "vault",
         resource_group_name=group.name,
@@ -249,6 +259,14 @@ else:
         role_definition_id=definition + "ba92f5b4-2d11-453d-a403-e96b0029c9fe",
         opts=with_provider,
     )
+    puller = az.authorization.RoleAssignment(
+        "main-pulls",
+        scope=registry.id,
+        principal_id=main.principal_id,
+        principal_type="ServicePrincipal",
+        role_definition_id=definition + "7f951dda-4ed3-4680-a7ca-43fe172d538d",
+        opts=with_provider,
+    )
     revoker = az.authorization.RoleAssignment(
         "group-reads-heads",
         scope=heads.id,
@@ -358,6 +376,7 @@ else:
             identity={"type": "UserAssigned", "user_assigned_identities": [init.id, main.id]},
             configuration={
                 "active_revisions_mode": "Single",
+                "registries": [{"server": registry.login_server, "identity": main.id}],
                 "identity_settings": [
                     {"identity": init.id, "lifecycle": "Init"},
                     {"identity": main.id, "lifecycle": "Main"},
@@ -392,7 +411,7 @@ else:
                 scale=az.app.ScaleArgs(min_replicas=1, max_replicas=1),
             ),
             opts=pulumi.ResourceOptions(
-                provider=provider, depends_on=[database, assignment, signer, writer, secret, immutable]
+                provider=provider, depends_on=[database, assignment, signer, writer, puller, secret, immutable]
             ),
         )
         pulumi.export("fqdn", app.configuration.apply(lambda c: c.ingress.fqdn if c and c.ingress else None))
