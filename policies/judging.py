@@ -15,7 +15,7 @@ from pulumi_policy.proxy import UnknownValueError
 
 from schemas.stack_config import PROJECT
 from schemas.strict_yaml import read_yaml
-from schemas.vocabulary import Cloud
+from schemas.vocabulary import Cloud, Stage
 
 AZURE = "azure-native:"
 
@@ -30,6 +30,11 @@ class StackSettings:
     """By configured geography."""
     groups: frozenset[str]
     """Object ids of the revokers and the auditors, in lower case."""
+
+    @property
+    def production(self) -> bool:
+        """Whatever is not said to be test."""
+        return self.stage != Stage.TEST
 
     @classmethod
     def of(cls, config: Mapping[str, Any]) -> "StackSettings":
@@ -64,6 +69,8 @@ class Subject:
     type: str
     properties: Mapping[str, Any]
     settings: StackSettings
+    protected: bool = False
+    """Whether Pulumi keeps it whatever the program says (`protect`)."""
 
     def get(self, *path: str) -> Any:
         """A property by its path; None where it is absent, unknown, or inside something that is."""
@@ -90,7 +97,8 @@ def policy(name: str, description: str, judge: Judge) -> ResourceValidationPolic
         if not args.resource_type.startswith(AZURE):
             return
         stack = args.urn.split(":", 3)[2]
-        subject = Subject(args.resource_type.removeprefix(AZURE), args.props, settings_of(stack, Path.cwd()))
+        settings = settings_of(stack, Path.cwd())
+        subject = Subject(args.resource_type.removeprefix(AZURE), args.props, settings, args.opts.protect)
         for violation in judge(subject):
             report_violation(violation, args.urn)
 

@@ -4,6 +4,7 @@ from pulumi_policy import Policy
 
 from policies import (
     approval,
+    availability,
     azure_only,
     containers,
     database_login,
@@ -13,7 +14,9 @@ from policies import (
     least_access,
     locations,
     principals,
+    protection,
     public_access,
+    recovery,
     secret_references,
     tags,
     transport,
@@ -36,5 +39,8 @@ POLICIES: list[Policy] = [
     governed.LOGS,
     governed.LOCKS,
     governed.REGIONS,
+    recovery.POLICY,
+    availability.POLICY,
+    protection.POLICY,
     azure_only.POLICY,
 ]

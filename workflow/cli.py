@@ -5,6 +5,7 @@ codes: 0 done, 1 refused or failed with a reason, 2 wrong use of the command.
 """
 
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -48,6 +49,22 @@ def check(
 
     command = decisions if promotion else configuration
     if not command.check(current(), stacks or [], as_json=output is Output.JSON, console=Console()):
+        raise typer.Exit(1)
+
+
+@app.command()
+def policy(
+    state: Annotated[Path, typer.Argument(help="What `pulumi stack export --file` wrote.")],
+    stack: Annotated[str | None, typer.Option(help="Refuse the state of another stack than this one.")] = None,
+    output: Annotated[Output, typer.Option(help="As a table, or as one JSON document.")] = Output.TEXT,
+) -> None:
+    """Judge an exported state by the policy pack, without Pulumi or network, and show every violation at once."""
+    from rich.console import Console
+
+    from workflow import policy as pack
+    from workflow.project import current
+
+    if not pack.policy(current(), state, stack=stack, as_json=output is Output.JSON, console=Console()):
         raise typer.Exit(1)
 
 

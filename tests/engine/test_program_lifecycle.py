@@ -97,6 +97,7 @@ def test_a_geography_comes_up_stays_changes_goes_back_and_goes(stack: TestStack)
 
     again = stack.pulumi("up", "--yes", "--skip-preview", "--json")
     assert set(changes(again.stdout)) == {"same"}
+    assert violations(stack) == []
 
     edit(stack, rename("Lakeside Health System"))
     assert stack.pulumi("up", "--yes", "--skip-preview").returncode == 0
@@ -108,6 +109,9 @@ def test_a_geography_comes_up_stays_changes_goes_back_and_goes(stack: TestStack)
     one_of_each_type_drifts_and_is_found(stack)
     open_the_vault(stack)
     assert refreshed(stack) == 1
+    (opened,) = violations(stack)
+    assert opened["policy"] == "no-public-access"
+    assert opened["urn"].endswith("keyvault:Vault::americas-vault")
     mended = stack.pulumi("up", "--yes", "--skip-preview", "--json")
     assert changes(mended.stdout).get("update") == 1
 
@@ -115,6 +119,16 @@ def test_a_geography_comes_up_stays_changes_goes_back_and_goes(stack: TestStack)
     assert destroyed.returncode == 0, destroyed.stdout[-4000:] + destroyed.stderr[-4000:]
     assert stack.arm() == {}
     assert stack.until_no_processes() == []
+
+
+def violations(stack: TestStack) -> list[dict[str, Any]]:
+    """What the pack says of the state as the engine exports it."""
+    file = stack.root / "exported.json"
+    assert stack.pulumi("stack", "export", "--file", str(file)).returncode == 0
+    judged = stack.connector("policy", str(file), "--stack", "local", "--output", "json")
+    found: list[dict[str, Any]] = json.loads(judged.stdout)["violations"]
+    assert judged.returncode == bool(found)
+    return found
 
 
 def rename(name: str) -> Callable[[dict[str, Any]], None]:

@@ -13,7 +13,13 @@ from tests.support.program import sample
 from tests.support.samples import ROOT
 
 UNKNOWN = UNKNOWN_STRING_VALUE
-OPTIONS = PolicyResourceOptions(False, [], None, [], PolicyCustomTimeouts(0, 0, 0), [])
+
+
+def options(*, protect: bool) -> PolicyResourceOptions:
+    return PolicyResourceOptions(protect, [], None, [], PolicyCustomTimeouts(0, 0, 0), [])
+
+
+OPTIONS = options(protect=False)
 
 
 def emitted(stack: str, type_: str, name: str) -> dict[str, Any]:
@@ -44,12 +50,19 @@ def variable(properties: dict[str, Any], name: str, value: str | None) -> dict[s
     return result
 
 
-def violations(policy: ResourceValidationPolicy, stack: str, type_: str, properties: Mapping[str, Any]) -> list[str]:
+def violations(
+    policy: ResourceValidationPolicy,
+    stack: str,
+    type_: str,
+    properties: Mapping[str, Any],
+    *,
+    protect: bool = False,
+) -> list[str]:
     """What a policy reports of a resource of a sample stack."""
     found: list[str] = []
     props = cast("Mapping[str, Any]", unknown_checking_proxy(dict(properties)))
     urn = f"urn:pulumi:{stack}::{PROJECT}::azure-native:{type_}::name"
-    args = ResourceValidationArgs(f"azure-native:{type_}", props, urn, "name", OPTIONS, None)
+    args = ResourceValidationArgs(f"azure-native:{type_}", props, urn, "name", options(protect=protect), None)
     with chdir(ROOT):
         policy.validate(  # pyright: ignore[reportUnknownMemberType]
             args, lambda message, urn=None: found.append(message)

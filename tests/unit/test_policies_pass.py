@@ -38,7 +38,8 @@ def test_every_emitted_resource_passes_every_policy(stack: str) -> None:
     assert len(resources) > 50
     for resource in resources:
         for policy in OF_RESOURCES:
-            found = violations(policy, stack, resource.type.removeprefix("azure-native:"), resource.inputs)
+            type_ = resource.type.removeprefix("azure-native:")
+            found = violations(policy, stack, type_, resource.inputs, protect=resource.protect)
             assert not found, (policy.name, resource.name)
 
 
@@ -48,7 +49,8 @@ def test_what_only_azure_knows_yet_is_no_violation() -> None:
         text = json.dumps(resource.inputs)
         inputs = json.loads(text, object_hook=lambda bag: {k: _forgotten(v) for k, v in bag.items()})
         for policy in OF_RESOURCES:
-            assert not violations(policy, "prod", resource.type.removeprefix("azure-native:"), inputs), policy.name
+            type_ = resource.type.removeprefix("azure-native:")
+            assert not violations(policy, "prod", type_, inputs, protect=resource.protect), policy.name
 
 
 def _forgotten(value: object) -> object:
