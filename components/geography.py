@@ -25,6 +25,7 @@ from components.alerts import Alerts, AlertsArgs
 from components.configuration import Configuration, ConfigurationArgs
 from components.database import DATABASE, Database, DatabaseArgs
 from components.diagnostics import Audited, Diagnostics, DiagnosticsArgs
+from components.egress import Egress, EgressArgs
 from components.environment import Environment, EnvironmentArgs
 from components.governance import Governance, GovernanceArgs
 from components.handover import Facts, Portal
@@ -34,6 +35,7 @@ from components.network import Network, NetworkArgs
 from components.placement import Placement
 from components.registry import Registry, RegistryArgs
 from components.runtime_app import RuntimeApp, RuntimeAppArgs
+from components.security_groups import SecurityGroups, SecurityGroupsArgs
 from components.signing_keys import SigningKeys, SigningKeysArgs
 from components.storage import Storage, StorageArgs
 from components.vault import Vault, VaultArgs
@@ -59,6 +61,8 @@ class GeographyArgs:
     """Object id of the group that publishes revocations and breaks glass."""
     repository_url: str | None
     """Where the portal proposes changes; None where there is no portal."""
+    called_ports: tuple[int, ...]
+    """TCP ports that the apps may call on the internet: of EHRs and repository, and of https."""
     ca_bundle: str | None
     """Absolute path of the emulators' certificate authority; None on Azure."""
 
@@ -71,7 +75,17 @@ class Geography(pulumi.ComponentResource):
         inside = pulumi.ResourceOptions(parent=self, provider=_provider(self, name, placement))
         group = _group(self, name, placement, inside)
 
-        network = Network(f"{name}-network", NetworkArgs(placement, group.name, args.config.network), inside)
+        security_groups = SecurityGroups(
+            f"{name}-security",
+            SecurityGroupsArgs(placement, group.name, args.config.network, args.called_ports),
+            inside,
+        )
+        egress = Egress(f"{name}-egress", EgressArgs(placement, group.name), inside)
+        network = Network(
+            f"{name}-network",
+            NetworkArgs(placement, group.name, args.config.network, security_groups.ids, egress.nat_gateway_id),
+            inside,
+        )
         logs = Logs(f"{name}-logs", LogsArgs(placement, group.name), inside)
         identities = Identities(f"{name}-identity", IdentitiesArgs(placement, group.name), inside)
         vault = Vault(
@@ -202,6 +216,7 @@ class Geography(pulumi.ComponentResource):
             "public_host": public_host,
             "location": placement.location,
             "alerts_go_to": args.config.alert_email,
+            "egress_address": egress.address,
         }
         self.register_outputs(self.outputs)
 

@@ -13,6 +13,7 @@ import pulumi
 
 from components.azure_clouds import AzureCloud, cloud_of
 from components.sizes import Sizes, sizes_of
+from schemas.availability_zones import zones_of
 from schemas.stack_config import PROJECT, Geography
 from schemas.vocabulary import Cloud, GeographyName, RuntimeRole, Stage
 
@@ -56,6 +57,11 @@ class Placement:
     @property
     def azure_cloud(self) -> AzureCloud:
         return cloud_of(self.location)
+
+    @property
+    def zones(self) -> list[str] | None:
+        """The availability zones of the region; None where it has none."""
+        return list(zones_of(self.location)) or None
 
     # --- names --------------------------------------------------------------------------------------------------
 

@@ -5,6 +5,7 @@ Owns reading files for the Pulumi program, and refusing: every problem at once, 
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pulumi
 
@@ -15,6 +16,7 @@ from schemas.loading import load_engine_config
 from schemas.promotion.approvals import Approvals
 from schemas.promotion.promoted import PromotedInvalid
 from schemas.promotion.reading import Files, approvals_below
+from schemas.rules.clouds import ehr_urls
 from schemas.stack_config import StackConfig
 from schemas.vocabulary import GeographyName
 
@@ -95,8 +97,18 @@ def _geography(
         revokers=stack.promotion.revokers,
         auditors=stack.promotion.auditors,
         repository_url=_repository_url(stack, project),
+        called_ports=_called_ports(stack, name),
         ca_bundle=str(project / emulation.ca_bundle) if emulation else None,
     )
+
+
+def _called_ports(stack: StackConfig, geography: GeographyName) -> tuple[int, ...]:
+    """Of https, of every EHR's URL, served or proposed, and of the repository's; in ascending order."""
+    organizations = (*stack.served_in(geography), *stack.proposed_in(geography))
+    urls = [url for o in organizations for connection in o.connections for _, url in ehr_urls(connection)]
+    if stack.promotion.repository is not None and stack.promotion.repository.url is not None:
+        urls.append(stack.promotion.repository.url)
+    return tuple(sorted({443, *(urlsplit(url).port or 443 for url in urls)}))
 
 
 def _repository_url(stack: StackConfig, project: Path) -> str | None:

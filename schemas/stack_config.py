@@ -110,6 +110,10 @@ class Network(ConfigModel):
         description="/28 or larger, delegated to Microsoft.DBforPostgreSQL/flexibleServers"
     )
     private_endpoints_subnet: AddressRange
+    gateway_subnet: AddressRange = Field(description="/26 or larger, /24 recommended; the gateway's alone")
+    operator_ranges: tuple[AddressRange, ...] = Field(
+        default=(), description="Ranges of peered networks from which operators reach vault and storage"
+    )
 
 
 class Geography(ConfigModel):

@@ -134,6 +134,27 @@ TYPES: dict[str, Row] = {
     "azure-native:resources:ResourceGroup": Row(
         "Microsoft.Resources/resourceGroups", "2024-03-01", _GROUP, "resourceGroupName", computed.succeeded
     ),
+    "azure-native:network:NetworkSecurityGroup": Row(
+        "Microsoft.Network/networkSecurityGroups",
+        "2024-05-01",
+        f"{_NET}/networkSecurityGroups/{{networkSecurityGroupName}}",
+        "networkSecurityGroupName",
+        computed.network,
+    ),
+    "azure-native:network:PublicIPAddress": Row(
+        "Microsoft.Network/publicIPAddresses",
+        "2024-05-01",
+        f"{_NET}/publicIPAddresses/{{publicIpAddressName}}",
+        "publicIpAddressName",
+        computed.public_address,
+    ),
+    "azure-native:network:NatGateway": Row(
+        "Microsoft.Network/natGateways",
+        "2024-05-01",
+        f"{_NET}/natGateways/{{natGatewayName}}",
+        "natGatewayName",
+        computed.network,
+    ),
     "azure-native:network:VirtualNetwork": Row(
         "Microsoft.Network/virtualNetworks",
         "2024-05-01",

@@ -46,6 +46,18 @@ def network(arm_id: str, body: Mapping[str, Any], before: Mapping[str, Any] | No
     return {"provisioningState": "Succeeded", "resourceGuid": _kept(before, "resourceGuid", _guid)}
 
 
+def public_address(
+    arm_id: str, body: Mapping[str, Any], before: Mapping[str, Any] | None, given: Assigned
+) -> dict[str, Any]:
+    """An address of the ranges for documentation (RFC 5737), which nobody has."""
+    number = int(short_hash(arm_id), 16)
+    return {
+        "provisioningState": "Succeeded",
+        "resourceGuid": _kept(before, "resourceGuid", _guid),
+        "ipAddress": f"{('192.0.2', '198.51.100', '203.0.113')[number % 3]}.{number // 3 % 254 + 1}",
+    }
+
+
 def endpoint(arm_id: str, body: Mapping[str, Any], before: Mapping[str, Any] | None, given: Assigned) -> dict[str, Any]:
     name = body["name"]
     card = arm_id.rsplit("/", 1)[0].rsplit("/", 1)[0] + f"/networkInterfaces/{name}.nic.{short_hash(arm_id)}"

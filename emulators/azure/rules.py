@@ -9,10 +9,11 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from emulators.azure import governing, watching
+from emulators.azure import entry_rules, governing, watching
 from emulators.azure.bags import leaves
 from emulators.azure.documents import list_at, object_at, value_at
 from emulators.azure.errors import AzureError
+from emulators.azure.gateway_rules import check_alone
 from emulators.azure.registry_rules import check_pull, check_registry
 from emulators.azure.roles import ROLES, role_id
 from emulators.azure.store import Contents
@@ -29,9 +30,11 @@ def check_write(contents: Contents, arm: Mapping[str, Any], principals: Callable
     """All rules of one PUT. `principals` are the object ids that the tenant knows."""
     _location(contents, arm)
     governing.check_location(contents, arm)
-    for reference in references(arm):
+    named = list(references(arm))
+    for reference in named:
         if contents.get(reference) is None and "/roledefinitions/" not in reference.lower():
             raise AzureError(404, "ResourceNotFound", f"'{arm['name']}' refers to {reference}, which does not exist")
+    check_alone(contents, arm, named)
     rule = _BY_TYPE.get(arm["type"].lower())
     if rule is _role_assignment:
         _role_assignment(contents, arm, principals)
@@ -40,14 +43,10 @@ def check_write(contents: Contents, arm: Mapping[str, Any], principals: Callable
 
 
 def check_delete(contents: Contents, arm: Mapping[str, Any]) -> None:
-    """Azure keeps what is locked, and a subnet, network, zone or environment that others use."""
+    """Azure keeps what is locked, and what others use, such as subnets, zones and what gateways are bound to."""
     governing.check_locks(contents, arm)
     kind, key = arm["type"].lower(), arm["id"].lower()
-    if kind in (
-        "microsoft.network/virtualnetworks/subnets",
-        "microsoft.network/virtualnetworks",
-        "microsoft.app/managedenvironments",
-    ):
+    if kind in _IN_USE:
         for other in contents.resources.values():
             if (
                 other["id"].lower() == key
@@ -55,18 +54,18 @@ def check_delete(contents: Contents, arm: Mapping[str, Any]) -> None:
             ):
                 continue
             if any((r.lower() + "/").startswith(key + "/") for r in references(other)):
-                raise AzureError(409, "ResourceInUse", f"'{arm['name']}' is in use by {other['id']}")
+                raise AzureError(409, _IN_USE[kind], f"'{arm['name']}' is in use by {other['id']}")
     if kind == "microsoft.network/privatednszones" and contents.below(arm["id"]):
         raise AzureError(409, "CannotDeleteResource", f"the zone '{arm['name']}' still has links to virtual networks")
 
 
 def references(arm: Mapping[str, Any]) -> Iterator[str]:
-    """The ids of other resources that a body names."""
+    """The ids of other resources that a body names; parts of its own are not others."""
     own = arm["id"].lower()
     yield from object_at(arm, "identity.userAssignedIdentities")
     properties = {k: v for k, v in arm["properties"].items() if k not in ("networkInterfaces", "scope")}
     for _, value in leaves(properties):
-        if isinstance(value, str) and _RESOURCE.match(value) and value.lower() != own:
+        if isinstance(value, str) and _RESOURCE.match(value) and not (value.lower() + "/").startswith(own + "/"):
             yield value
 
 
@@ -96,6 +95,8 @@ def _subnet(contents: Contents, arm: Mapping[str, Any]) -> None:
                 for theirs in _subnet_ranges(other):
                     if mine.overlaps(theirs):
                         raise AzureError(400, "NetcfgSubnetRangesOverlap", f"{mine} overlaps with '{other['name']}'")
+
+    entry_rules.subnet(contents, arm)
 
 
 def _subnet_ranges(arm: Mapping[str, Any]) -> list[ipaddress.IPv4Network]:
@@ -257,4 +258,12 @@ _BY_TYPE: dict[str, Callable[..., None]] = {
     "microsoft.dbforpostgresql/flexibleservers/administrators": _administrator,
     "microsoft.app/managedenvironments": _environment,
     "microsoft.app/containerapps": _app,
+    **entry_rules.BY_TYPE,
+}
+
+_IN_USE = {
+    "microsoft.network/virtualnetworks/subnets": "ResourceInUse",
+    "microsoft.network/virtualnetworks": "ResourceInUse",
+    "microsoft.app/managedenvironments": "ResourceInUse",
+    **entry_rules.IN_USE,
 }

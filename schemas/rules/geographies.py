@@ -4,6 +4,7 @@ import ipaddress
 from collections import defaultdict
 from collections.abc import Iterator
 
+from schemas.availability_zones import REGIONS_WITH_ZONES
 from schemas.problems import Path, shown
 from schemas.rules.rule import Violation, enum_text, geographies_of, repeated, rule
 from schemas.stack_config import StackConfig
@@ -25,6 +26,15 @@ def location_is_an_allowed_region(stack: StackConfig) -> Iterator[Violation]:
     for path, _, geography in geographies_of(stack):
         if lacks(geography.allowed_regions, geography.location):
             yield Violation((*path, "location"), "one of the geography's allowedRegions", enum_text(geography.location))
+
+
+@rule("region-without-zones")
+def production_stands_in_several_zones(stack: StackConfig) -> Iterator[Violation]:
+    """One building's failure ends no visit: database, apps, gateway and addresses span the zones of their region."""
+    for path, _, geography in geographies_of(stack):
+        if stack.stage == Stage.PRODUCTION and lacks(REGIONS_WITH_ZONES, geography.location):
+            expected = "a region with availability zones, because stage is production"
+            yield Violation((*path, "location"), expected, enum_text(geography.location))
 
 
 @rule("public-host-repeated")
@@ -55,8 +65,21 @@ def subnets_do_not_overlap(stack: StackConfig) -> Iterator[Violation]:
         seen[path].append((name, subnet))
 
 
-SMALLEST_SUBNETS = {"appsSubnet": 27, "databaseSubnet": 28, "privateEndpointsSubnet": 28}
-"""Container Apps: /27 or larger for a workload-profiles environment; flexible server: /28 or larger."""
+@rule("operator-range-inside")
+def operators_come_from_other_networks(stack: StackConfig) -> Iterator[Violation]:
+    """Azure peers no networks whose ranges overlap."""
+    for path, _, geography in geographies_of(stack):
+        space = geography.network.address_space
+        for index, theirs in enumerate(geography.network.operator_ranges):
+            if known(space) and known(theirs) and ipaddress.IPv4Network(theirs).overlaps(ipaddress.IPv4Network(space)):
+                at = (*path, "network", "operatorRanges", index)
+                yield Violation(at, f"a range outside the address space {space}", shown(theirs))
+
+
+SMALLEST_SUBNETS = {"appsSubnet": 27, "databaseSubnet": 28, "privateEndpointsSubnet": 28, "gatewaySubnet": 26}
+"""Container Apps: /27 or larger for a workload-profiles environment; flexible server: /28 or larger; gateway: an
+address for each instance, as many again while it is updated, and five of Azure's own.
+"""
 
 
 @rule("subnet-too-small")
@@ -74,6 +97,7 @@ def _subnets(stack: StackConfig) -> Iterator[tuple[Path, ipaddress.IPv4Network, 
             "appsSubnet": network.apps_subnet,
             "databaseSubnet": network.database_subnet,
             "privateEndpointsSubnet": network.private_endpoints_subnet,
+            "gatewaySubnet": network.gateway_subnet,
         }
         for name, subnet in ranges.items():
             # An unknown address space holds every subnet.

@@ -132,7 +132,7 @@ def test_nothing_that_grows_with_organisations_is_in_variables_or_outputs() -> N
 
     assert abs(size(many) - size(few)) <= 50
     for geography, outputs in few.outputs.items():
-        assert set(outputs) == {"public_host", "location", "alerts_go_to"}, geography
+        assert set(outputs) == {"public_host", "location", "egress_address", "alerts_go_to"}, geography
 
 
 def test_no_value_of_an_organisation_is_in_a_variable_or_an_output() -> None:

@@ -83,7 +83,7 @@ def test_subnets_of_one_network_are_written_one_after_the_other() -> None:
     for network in azure("network:VirtualNetwork"):
         subnets = [r for r in resources if r.type == "azure-native:network:Subnet" and r.parent == network.parent]
         urns = {r.urn for r in subnets}
-        assert sorted(len(r.depends_on & urns) for r in subnets) == [0, 1, 1]
+        assert sorted(len(r.depends_on & urns) for r in subnets) == [0, 1, 1, 1]
 
 
 def test_everything_of_a_geography_goes_through_its_own_provider() -> None:

@@ -76,6 +76,8 @@ class _Azure(Mocks):
             answers["properties"] = inputs["properties"] | {"vaultUri": uri}
         elif args.typ == "azure-native:storage:StorageAccount":
             answers["primaryEndpoints"] = {"blob": f"https://{inputs['accountName']}.blob.core.windows.net/"}
+        elif args.typ == "azure-native:network:PublicIPAddress":
+            answers["ipAddress"] = f"192.0.2.{len(args.name)}"
         elif args.typ == "azure-native:dbforpostgresql:Server":
             answers["fullyQualifiedDomainName"] = f"{inputs['serverName']}.postgres.database.azure.com"
         elif args.typ == "azure-native:app:ContainerApp":

@@ -79,6 +79,29 @@ ROWS: list[tuple[str, str, Pairs, str]] = [
         [("appsSubnet: 10.21.0.0/23", "appsSubnet: 10.21.0.0/28")],
         "geographies.americas.network.appsSubnet",
     ),
+    (
+        "subnet-too-small",
+        LOCAL,
+        [("gatewaySubnet: 10.21.4.0/24", "gatewaySubnet: 10.21.4.0/27")],
+        "geographies.americas.network.gatewaySubnet",
+    ),
+    (
+        "operator-range-inside",
+        LOCAL,
+        [
+            (
+                "gatewaySubnet: 10.21.4.0/24\n",
+                "gatewaySubnet: 10.21.4.0/24\n        operatorRanges: [10.90.0.0/24, 10.0.0.0/8]\n",
+            )
+        ],
+        "geographies.americas.network.operatorRanges[1]",
+    ),
+    (
+        "region-without-zones",
+        PROD,
+        [("location: eastus2", "location: westus"), ("- centralus", "- westus")],
+        "geographies.americas.location",
+    ),
     ("organization-id-repeated", PRAIRIE, [("id: prairie\n", "id: lakeside\n")], "organizations[1].id"),
     ("organization-geography-missing", TEST, [("    emea:\n", "    apac:\n")], "organizations[1].geography"),
     (

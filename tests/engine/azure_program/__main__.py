@@ -33,6 +33,41 @@ else:
         address_space={"address_prefixes": ["10.9.0.0/16"]},
         opts=with_provider,
     )
+    security = az.network.NetworkSecurityGroup(
+        "security",
+        resource_group_name=group.name,
+        network_security_group_name="nsg-apps",
+        security_rules=[
+            az.network.SecurityRuleArgs(
+                name="DenyAllInbound",
+                priority=4096,
+                direction="Inbound",
+                access="Deny",
+                protocol="*",
+                source_address_prefix="*",
+                source_port_range="*",
+                destination_address_prefix="*",
+                destination_port_range="*",
+            )
+        ],
+        opts=with_provider,
+    )
+    egress_address = az.network.PublicIPAddress(
+        "egress-address",
+        resource_group_name=group.name,
+        public_ip_address_name="pip-egress",
+        sku={"name": "Standard"},
+        public_ip_allocation_method="Static",
+        opts=with_provider,
+    )
+    nat = az.network.NatGateway(
+        "nat",
+        resource_group_name=group.name,
+        nat_gateway_name="ng-small",
+        sku={"name": "Standard"},
+        public_ip_addresses=[{"id": egress_address.id}],
+        opts=with_provider,
+    )
     apps_subnet = az.network.Subnet(
         "apps-subnet",
         resource_group_name=group.name,
@@ -40,6 +75,8 @@ else:
         subnet_name="snet-apps",
         address_prefix="10.9.0.0/23",
         delegations=[{"name": "apps", "service_name": "Microsoft.App/environments"}],
+        network_security_group={"id": security.id},
+        nat_gateway={"id": nat.id},
         opts=with_provider,
     )
     endpoints_subnet = az.network.Subnet(
