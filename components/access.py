@@ -9,12 +9,14 @@ signing key and a container are scopes of their own:
     revocations          application, worker, portal read; the group of the revokers writes
     audit-heads          worker writes (once: the container is immutable); the group of the auditors reads
     the registry         application, worker, portal pull, for their init containers too
+    certificates         the identity of gateway and environment reads exactly these secrets
 
 Names are UUIDs (RFC 9562, version 5) of scope, principal and role, so an assignment is recognised whoever made it. A
 changed principal replaces an assignment, and Azure refuses a second one of the same name: the old one goes first.
 """
 
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pulumi
@@ -128,6 +130,31 @@ class StorageAccess(pulumi.ComponentResource):
 
 
 @dataclass(frozen=True)
+class CertificateAccessArgs:
+    placement: Placement
+    vault_id: pulumi.Input[str]
+    certificates: Sequence[str]
+    principal_id: pulumi.Input[str]
+    """Of the identity by which gateway and environment read them."""
+
+
+class CertificateAccess(pulumi.ComponentResource):
+    def __init__(self, name: str, args: CertificateAccessArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("teams-ehr-connector:vault:CertificateAccess", name, None, opts)
+
+        def scope(certificate: str) -> _Scope:
+            secret = pulumi.Output.concat(args.vault_id, "/secrets/", certificate)
+            path = f"{args.placement.unique('kv')}/secrets/{certificate}"
+            return _Scope(self, f"{name}-{certificate}", args.placement, secret, path)
+
+        self.assignments: list[pulumi.Resource] = [
+            scope(certificate).to_service("entry", args.principal_id, KEY_VAULT_SECRETS_USER)
+            for certificate in args.certificates
+        ]
+        self.register_outputs({})
+
+
+@dataclass(frozen=True)
 class _Scope:
     """A resource at which roles are assigned; `path` stands for it in the names of assignments."""
 
@@ -141,6 +168,10 @@ class _Scope:
         name = self.placement.identity(identity.role)
         kind = authorization.PrincipalType.SERVICE_PRINCIPAL
         return self._assign(identity.role, name, identity.principal_id, kind, role)
+
+    def to_service(self, logical: str, principal_id: pulumi.Input[str], role: str) -> authorization.RoleAssignment:
+        kind = authorization.PrincipalType.SERVICE_PRINCIPAL
+        return self._assign(logical, self.placement.named(f"id-{logical}"), principal_id, kind, role)
 
     def to_group(self, logical: str, object_id: str, role: str) -> authorization.RoleAssignment:
         return self._assign(logical, logical, object_id, authorization.PrincipalType.GROUP, role)

@@ -42,4 +42,5 @@ class Egress(pulumi.ComponentResource):
         )
         self.nat_gateway_id: pulumi.Output[str] = gateway.id
         self.address: pulumi.Output[str] = address.address
+        self.address_id: pulumi.Output[str] = address.id
         self.register_outputs({})

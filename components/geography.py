@@ -22,11 +22,14 @@ from components.access import (
     VaultAccessArgs,
 )
 from components.alerts import Alerts, AlertsArgs
+from components.certificates import Certificates, CertificatesArgs
 from components.configuration import Configuration, ConfigurationArgs
 from components.database import DATABASE, Database, DatabaseArgs
 from components.diagnostics import Audited, Diagnostics, DiagnosticsArgs
 from components.egress import Egress, EgressArgs
 from components.environment import Environment, EnvironmentArgs
+from components.firewall import FORMS, NOTIFICATIONS, PROTOCOLS
+from components.gateway import Gateway, GatewayArgs, Site
 from components.governance import Governance, GovernanceArgs
 from components.handover import Facts, Portal
 from components.identities import Identities, IdentitiesArgs
@@ -124,8 +127,19 @@ class Geography(pulumi.ComponentResource):
             ),
             inside,
         )
+        sites = _sites(args)
+        certificates = Certificates(
+            f"{name}-certificates",
+            CertificatesArgs(placement, group.name, vault, tuple(dict.fromkeys(s.certificate for s in sites))),
+            inside,
+        )
         environment = Environment(
-            f"{name}-environment", EnvironmentArgs(placement, group.name, network.apps_subnet_id), inside
+            f"{name}-environment", EnvironmentArgs(placement, group.name, network.apps_subnet_id, certificates), inside
+        )
+        gateway = Gateway(
+            f"{name}-gateway",
+            GatewayArgs(placement, group.name, network.gateway_subnet_id, environment.address, certificates, sites),
+            inside,
         )
         diagnostics = Diagnostics(
             f"{name}-diagnostics",
@@ -139,10 +153,18 @@ class Geography(pulumi.ComponentResource):
                     "registry": Audited("containerregistry:Registry", registry.id),
                     "database": Audited("dbforpostgresql:Server", database.id),
                     "environment": Audited("app:ManagedEnvironment", environment.id),
+                    "gateway": Audited("network:ApplicationGateway", gateway.id),
+                    "gateway-address": Audited("network:PublicIPAddress", gateway.address_id),
+                    "egress-address": Audited("network:PublicIPAddress", egress.address_id),
+                    **{
+                        f"security-{subnet}": Audited("network:NetworkSecurityGroup", group_id)
+                        for subnet, group_id in security_groups.ids.items()
+                    },
                 },
             ),
             inside,
         )
+        certificate_ids = {site.host: environment.certificate_ids[site.certificate] for site in sites}
         public_host = args.config.public_hosts.of(args.stage)
         facts = Facts(
             placement=placement,
@@ -178,6 +200,7 @@ class Geography(pulumi.ComponentResource):
                     paused=args.config.paused,
                     identity=identity,
                     identities=identities,
+                    certificate_id=certificate_ids.get(facts.host_of(identity.role) or ""),
                     after=[*kept, *configuration.secrets],
                 ),
                 inside,
@@ -216,6 +239,7 @@ class Geography(pulumi.ComponentResource):
             "public_host": public_host,
             "location": placement.location,
             "alerts_go_to": args.config.alert_email,
+            "gateway_address": gateway.address,
             "egress_address": egress.address,
         }
         self.register_outputs(self.outputs)
@@ -232,6 +256,16 @@ def _portal(args: GeographyArgs) -> Portal | None:
     if args.stage is not Stage.TEST or host is None or application_id is None or args.repository_url is None:
         return None
     return Portal(host, application_id, args.repository_url)
+
+
+def _sites(args: GeographyArgs) -> list[Site]:
+    """The hosts that the gateway answers for."""
+    certificates, portal = args.config.certificates, _portal(args)
+    public_host = args.config.public_hosts.of(args.stage)
+    sites = [Site("public", public_host, certificates.public_host, (*PROTOCOLS, *NOTIFICATIONS))]
+    if portal is not None and certificates.portal_host is not None:
+        sites.append(Site("portal", portal.host, certificates.portal_host, (*PROTOCOLS, *FORMS)))
+    return sites
 
 
 def _provider(parent: Geography, name: str, placement: Placement) -> Provider:

@@ -32,6 +32,8 @@ class RuntimeAppArgs:
     """Whether an app that is there keeps what it runs."""
     identity: Identity
     identities: Identities
+    certificate_id: pulumi.Input[str] | None
+    """Of its host; None where it has none."""
     after: Sequence[pulumi.Resource]
     """What must be there before the first container starts: access, records, secrets, database."""
 
@@ -61,7 +63,7 @@ class RuntimeApp(pulumi.ComponentResource):
                     app.IdentitySettingsArgs(identity=init.id, lifecycle="Init"),
                     app.IdentitySettingsArgs(identity=args.identity.id, lifecycle="Main"),
                 ],
-                ingress=_ingress(host) if host else None,
+                ingress=_ingress(host, args.certificate_id) if host else None,
                 registries=[app.RegistryCredentialsArgs(server=placement.registry, identity=args.identity.id)],
             ),
             template=app.TemplateArgs(
@@ -96,14 +98,14 @@ class RuntimeApp(pulumi.ComponentResource):
         self.register_outputs({})
 
 
-def _ingress(host: str) -> app.IngressArgs:
+def _ingress(host: str, certificate_id: pulumi.Input[str] | None) -> app.IngressArgs:
     """External to the environment, which is itself internal: reached from the virtual network."""
     return app.IngressArgs(
         external=True,
         target_port=PORT,
         allow_insecure=False,
         transport="auto",
-        custom_domains=[app.CustomDomainArgs(name=host, binding_type="Disabled")],
+        custom_domains=[app.CustomDomainArgs(name=host, binding_type="SniEnabled", certificate_id=certificate_id)],
         traffic=[app.TrafficWeightArgs(latest_revision=True, weight=100)],
     )
 

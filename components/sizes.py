@@ -1,7 +1,7 @@
 """How much of everything a geography has, by stage: the one table that the components read.
 
-Owns replicas, processors, memory, the database's machine and backups, how long logs are kept, the month's budget, and
-the probes' patience.
+Owns replicas, processors, memory, the database's machine and backups, the gateway's instances, how long logs are kept,
+the month's budget, and the probes' patience.
 Leaves out what is no size: which region, which addresses, which protocols.
 
 The emulated cloud runs one replica of each app, unless the geography's `replicas` says otherwise; all else there is as
@@ -36,11 +36,20 @@ class DatabaseSize:
 
 
 @dataclass(frozen=True)
+class GatewaySize:
+    """Instances, between which the gateway scales by itself."""
+
+    least: int
+    most: int
+
+
+@dataclass(frozen=True)
 class Sizes:
     """Of one geography."""
 
     apps: Mapping[RuntimeRole, AppSize]
     database: DatabaseSize
+    gateway: GatewaySize
     copies_of_storage: str
     log_days: int
     monthly_budget: int
@@ -55,6 +64,7 @@ BY_STAGE: Mapping[Stage, Sizes] = {
             RuntimeRole.PORTAL: AppSize(1, 1, concurrent_requests=30),
         },
         database=DatabaseSize("Standard_B1ms", "Burstable", 32, "Disabled", 7),
+        gateway=GatewaySize(0, 2),
         copies_of_storage="Standard_LRS",
         log_days=30,
         monthly_budget=300,
@@ -66,6 +76,7 @@ BY_STAGE: Mapping[Stage, Sizes] = {
             RuntimeRole.WORKER: AppSize(2, 2),
         },
         database=DatabaseSize("Standard_D2ds_v5", "GeneralPurpose", 128, "ZoneRedundant", 35),
+        gateway=GatewaySize(2, 10),
         copies_of_storage="Standard_ZRS",
         log_days=90,
         monthly_budget=1700,

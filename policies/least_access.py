@@ -10,13 +10,14 @@ from collections.abc import Iterator
 from policies.judging import Subject, policy
 
 VAULT = re.compile(r"/providers/microsoft\.keyvault/vaults/[^/]+$")
+VAULT_OR_SECRET = re.compile(r"/providers/microsoft\.keyvault/vaults/[^/]+(?:/secrets/[^/]+)?$")
 KEY = re.compile(r"/providers/microsoft\.keyvault/vaults/[^/]+/keys/[^/]+$")
 REGISTRY = re.compile(r"/providers/microsoft\.containerregistry/registries/[^/]+$")
 CONTAINER = re.compile(r"/providers/microsoft\.storage/storageaccounts/[^/]+/blobservices/default/containers/[^/]+$")
 
 SCOPES = {
     "b86a8fe4-44ce-4948-aee5-eccb2c155cd7": ("Key Vault Secrets Officer", "a vault", VAULT),
-    "4633458b-17de-408a-b874-0445c86b69e6": ("Key Vault Secrets User", "a vault", VAULT),
+    "4633458b-17de-408a-b874-0445c86b69e6": ("Key Vault Secrets User", "a vault or one secret", VAULT_OR_SECRET),
     "12338af0-0e69-4776-bea7-57ae8d297424": ("Key Vault Crypto User", "one key", KEY),
     "7f951dda-4ed3-4680-a7ca-43fe172d538d": ("AcrPull", "a registry", REGISTRY),
     "ba92f5b4-2d11-453d-a403-e96b0029c9fe": ("Storage Blob Data Contributor", "one container", CONTAINER),

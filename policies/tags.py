@@ -9,6 +9,7 @@ GEOGRAPHY = "geography"
 
 TAGGED = frozenset(
     {
+        "app:Certificate",
         "app:ContainerApp",
         "app:ManagedEnvironment",
         "containerregistry:Registry",
@@ -20,11 +21,13 @@ TAGGED = frozenset(
         "monitor:ActionGroup",
         "monitor:MetricAlert",
         "monitor:ScheduledQueryRule",
+        "network:ApplicationGateway",
         "network:NatGateway",
         "network:NetworkSecurityGroup",
         "network:PrivateEndpoint",
         "network:PublicIPAddress",
         "network:VirtualNetwork",
+        "network:WebApplicationFirewallPolicy",
         "operationalinsights:Workspace",
         "privatedns:PrivateZone",
         "privatedns:VirtualNetworkLink",

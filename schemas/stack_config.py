@@ -116,6 +116,15 @@ class Network(ConfigModel):
     )
 
 
+class Certificates(ConfigModel):
+    """The vault's certificates, by name: the vault is the geography's own. One may be for both hosts."""
+
+    public_host: SecretName = Field(description="Key Vault certificate of this stage's public host")
+    portal_host: SecretName | None = Field(
+        default=None, description="Key Vault certificate of the portal's host; needed in the test stage"
+    )
+
+
 class Geography(ConfigModel):
     """One copy of the infrastructure."""
 
@@ -127,6 +136,7 @@ class Geography(ConfigModel):
         default=None, description="The portal's host name; needed in the test stage, which alone has a portal"
     )
     network: Network
+    certificates: Certificates
     alert_email: EmailAddress = Field(description="Who is told when something needs a person, day and night: one list")
     image: ImageDigest | None = Field(
         default=None, description="The digest that this geography runs instead of the stack's image"

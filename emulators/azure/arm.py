@@ -155,6 +155,20 @@ TYPES: dict[str, Row] = {
         "natGatewayName",
         computed.network,
     ),
+    "azure-native:network:WebApplicationFirewallPolicy": Row(
+        "Microsoft.Network/ApplicationGatewayWebApplicationFirewallPolicies",
+        "2024-05-01",
+        f"{_NET}/ApplicationGatewayWebApplicationFirewallPolicies/{{policyName}}",
+        "policyName",
+        computed.firewall_policy,
+    ),
+    "azure-native:network:ApplicationGateway": Row(
+        "Microsoft.Network/applicationGateways",
+        "2024-05-01",
+        f"{_NET}/applicationGateways/{{applicationGatewayName}}",
+        "applicationGatewayName",
+        computed.gateway,
+    ),
     "azure-native:network:VirtualNetwork": Row(
         "Microsoft.Network/virtualNetworks",
         "2024-05-01",
@@ -406,6 +420,13 @@ TYPES: dict[str, Row] = {
         computed.environment,
         write_only=("appLogsConfiguration.logAnalyticsConfiguration.sharedKey",),
     ),
+    "azure-native:app:Certificate": Row(
+        "Microsoft.App/managedEnvironments/certificates",
+        "2025-02-02-preview",
+        f"{_GROUP}/providers/Microsoft.App/managedEnvironments/{{environmentName}}/certificates/{{certificateName}}",
+        "certificateName",
+        computed.certificate,
+    ),
     "azure-native:app:ContainerApp": Row(
         "Microsoft.App/containerApps",
         "2025-02-02-preview",
@@ -417,4 +438,6 @@ TYPES: dict[str, Row] = {
 }
 
 BY_ARM_TYPE: dict[str, Row] = {row.arm_type.lower(): row for row in TYPES.values()}
-NESTED_PROPERTIES = frozenset({"azure-native:keyvault:Vault", "azure-native:keyvault:Secret"})
+NESTED_PROPERTIES = frozenset(
+    {"azure-native:app:Certificate", "azure-native:keyvault:Vault", "azure-native:keyvault:Secret"}
+)

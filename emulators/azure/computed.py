@@ -58,6 +58,26 @@ def public_address(
     }
 
 
+def firewall_policy(
+    arm_id: str, body: Mapping[str, Any], before: Mapping[str, Any] | None, given: Assigned
+) -> dict[str, Any]:
+    return {"provisioningState": "Succeeded", "resourceState": "Enabled"}
+
+
+def gateway(arm_id: str, body: Mapping[str, Any], before: Mapping[str, Any] | None, given: Assigned) -> dict[str, Any]:
+    return {
+        "provisioningState": "Succeeded",
+        "operationalState": "Running",
+        "resourceGuid": _kept(before, "resourceGuid", _guid),
+    }
+
+
+def certificate(
+    arm_id: str, body: Mapping[str, Any], before: Mapping[str, Any] | None, given: Assigned
+) -> dict[str, Any]:
+    return {"provisioningState": "Succeeded", "valid": True}
+
+
 def endpoint(arm_id: str, body: Mapping[str, Any], before: Mapping[str, Any] | None, given: Assigned) -> dict[str, Any]:
     name = body["name"]
     card = arm_id.rsplit("/", 1)[0].rsplit("/", 1)[0] + f"/networkInterfaces/{name}.nic.{short_hash(arm_id)}"

@@ -24,7 +24,8 @@ from emulators.azure.blobs import Account, BlobService
 from emulators.azure.errors import AzureError
 from emulators.azure.key_vault import KeyVault
 from emulators.azure.managed_identity import ManagedIdentityEndpoint
-from emulators.azure.roles import ROLES, SECRETS_OFFICER, role_id
+from emulators.azure.permissions import permitted
+from emulators.azure.roles import ROLES, SECRETS_OFFICER
 from emulators.azure.store import Contents, Store
 from emulators.azure.tokens import DEPLOYER, Issuer, Principal, Token
 from emulators.azure.vault_data import VaultData
@@ -133,16 +134,7 @@ class DataPlanes:
             return True
         if not deployer and object_id not in identities_of(contents):
             return False
-        principals = self._principals(object_id)
-        for assignment in contents.of_type("Microsoft.Authorization/roleAssignments"):
-            scope = assignment["id"].lower().rsplit("/providers/", 1)[0]
-            covers = (arm_id.lower() + "/").startswith(scope + "/")
-            properties = assignment["properties"]
-            if covers and properties["principalId"] in principals:
-                role = ROLES.get(role_id(properties["roleDefinitionId"]))
-                if role is not None and action in role.data_actions:
-                    return True
-        return False
+        return permitted(contents, self._principals(object_id), arm_id, action)
 
 
 def identities_of(contents: Contents) -> set[str]:

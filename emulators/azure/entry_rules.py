@@ -90,6 +90,7 @@ IN_USE: dict[str, str] = {
     "microsoft.network/publicipaddresses": "PublicIPAddressCannotBeDeleted",
     "microsoft.network/natgateways": "ResourceInUse",
     "microsoft.network/applicationgatewaywebapplicationfirewallpolicies": "ResourceInUse",
+    "microsoft.app/managedenvironments/certificates": "ResourceInUse",
 }
 """What is kept while others use it, with the code of the refusal."""
 

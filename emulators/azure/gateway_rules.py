@@ -64,7 +64,7 @@ def gateways_in(contents: Contents, subnet_id: str) -> Iterator[dict[str, Any]]:
 
 
 def check_subnet(contents: Contents, subnet: Mapping[str, Any], gateway: Mapping[str, Any]) -> None:
-    """Nobody else's, large enough, and open for what runs a gateway."""
+    """Nobody else's, and open for what runs a gateway."""
     if list_at(subnet, "properties.delegations"):
         message = f"the subnet '{subnet['name']}' of '{gateway['name']}' is delegated to another service"
         raise AzureError(400, "SubnetIsDelegated", message)

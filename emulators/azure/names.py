@@ -55,6 +55,7 @@ NAMES: dict[str, str] = {
     "microsoft.dbforpostgresql/flexibleservers/administrators": _GUID,
     "microsoft.dbforpostgresql/flexibleservers/configurations": r"[a-z_][a-z0-9_.]{0,62}",
     "microsoft.dbforpostgresql/flexibleservers/databases": r"[A-Za-z][A-Za-z0-9_-]{0,62}",
+    "microsoft.app/managedenvironments/certificates": r"[A-Za-z0-9](?!.*--)[A-Za-z0-9-]{0,58}[A-Za-z0-9]",
     "microsoft.app/managedenvironments": r"[A-Za-z](?!.*--)[A-Za-z0-9-]{1,58}[A-Za-z0-9]",
     "microsoft.app/containerapps": r"[a-z](?!.*--)[a-z0-9-]{0,30}[a-z0-9]",
 }

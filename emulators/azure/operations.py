@@ -13,7 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from emulators.azure import client, held, names, rules
+from emulators.azure import certificates, client, held, names, rules
 from emulators.azure.arm import NESTED_PROPERTIES, TYPES, Row
 from emulators.azure.computed import Assigned
 from emulators.azure.definitions.change import not_changeable, with_frozen
@@ -159,6 +159,7 @@ class ResourceManager:
                 raise AzureError(409, "PropertyChangeNotAllowed", message)
             arm = with_frozen(row.arm_type, before, arm)
         rules.check_write(contents, arm, lambda: self._principals(contents))
+        certificates.check(self.state, contents, arm)
         if row.arm_type == "Microsoft.KeyVault/vaults/secrets":
             rules.check_secret(str(inputs["properties"].get("value") or ""))
         given = Assigned(lambda: self.tenant_id, lambda: free_port(contents), lambda i: _identity(contents, i))
@@ -195,6 +196,9 @@ class ResourceManager:
             arm = held.write_secret(self.state, self.store.read(), arm, inputs)
         elif token == "azure-native:keyvault:Key":
             arm = held.write_key(self.state, self.store.read(), arm)
+        elif token == "azure-native:keyvault:Vault":
+            with self.store.transaction() as contents:
+                certificates.bring(self.state, contents, arm)
         client.ensure_supervisor(self.state)
         if fault == "partial":
             raise PartialWrite(FAULTS["partial"](arm["id"]), self._finish(arm, "Failed"))

@@ -48,6 +48,15 @@ def public_hosts_are_distinct(stack: StackConfig) -> Iterator[Violation]:
     return repeated(iter([*hosts, *(p for p in portals if isinstance(p[1], str))]), "a public host")
 
 
+@rule("certificate-missing")
+def the_portal_has_a_certificate(stack: StackConfig) -> Iterator[Violation]:
+    """The public host's is required by itself."""
+    for path, _, geography in geographies_of(stack):
+        if stack.stage == Stage.TEST and geography.certificates.portal_host is None:
+            expected = "the name of the vault's certificate for the portal's host, because stage is test"
+            yield Violation((*path, "certificates", "portalHost"), expected, "nothing")
+
+
 @rule("subnet-outside-address-space")
 def subnets_are_in_the_address_space(stack: StackConfig) -> Iterator[Violation]:
     for path, space, name, subnet in _subnets(stack):

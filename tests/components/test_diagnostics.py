@@ -13,6 +13,7 @@ from tests.support.samples import ROOT
 
 SETTING = "azure-native:monitor:DiagnosticSetting"
 NOTHING_TO_AUDIT = {
+    "app:Certificate": "part of an environment",
     "app:ContainerApp": "prints to its environment's logs",
     "authorization:ManagementLockByScope": "the activity log has it",
     "authorization:PolicyAssignment": "the activity log has it",
@@ -28,9 +29,11 @@ NOTHING_TO_AUDIT = {
     "monitor:DiagnosticSetting": "the activity log has it",
     "monitor:MetricAlert": "the activity log has it",
     "monitor:ScheduledQueryRule": "the activity log has it",
+    "network:NatGateway": "has metrics only",
     "network:PrivateDnsZoneGroup": "part of an endpoint",
     "network:PrivateEndpoint": "has metrics only",
     "network:Subnet": "part of a network",
+    "network:WebApplicationFirewallPolicy": "its gateway has the logs",
     "privatedns:PrivateZone": "has metrics only",
     "privatedns:VirtualNetworkLink": "part of a zone",
     "resources:ResourceGroup": "the activity log has it",

@@ -34,10 +34,11 @@ def changed(properties: dict[str, Any], path: str, value: Any) -> dict[str, Any]
     place: Any = result
     for key in above:
         place = place[int(key)] if key.isdigit() else place.setdefault(key, {})
+    key = int(last) if last.isdigit() else last
     if value is ...:
-        del place[last]
+        del place[key]
     else:
-        place[int(last) if last.isdigit() else last] = value
+        place[key] = value
     return result
 
 

@@ -76,11 +76,13 @@ class _Azure(Mocks):
             answers["properties"] = inputs["properties"] | {"vaultUri": uri}
         elif args.typ == "azure-native:storage:StorageAccount":
             answers["primaryEndpoints"] = {"blob": f"https://{inputs['accountName']}.blob.core.windows.net/"}
+        elif args.typ == "azure-native:app:ManagedEnvironment":
+            answers["staticIp"] = "10.0.0.4"
         elif args.typ == "azure-native:network:PublicIPAddress":
             answers["ipAddress"] = f"192.0.2.{len(args.name)}"
         elif args.typ == "azure-native:dbforpostgresql:Server":
             answers["fullyQualifiedDomainName"] = f"{inputs['serverName']}.postgres.database.azure.com"
-        elif args.typ == "azure-native:app:ContainerApp":
+        if "identity" in inputs:
             identities = {i: {} for i in inputs["identity"]["userAssignedIdentities"]}
             answers["identity"] = inputs["identity"] | {"userAssignedIdentities": identities}
         return _id(args), inputs | answers
@@ -146,6 +148,7 @@ def _name(args: MockResourceArgs) -> str:
 
 _PROVIDERS = "/azure/providers"
 _NAMES = {
+    "azure-native:app:ManagedEnvironment": ("environmentName",),
     "azure-native:containerregistry:Registry": ("registryName",),
     "azure-native:dbforpostgresql:Server": ("serverName",),
     "azure-native:keyvault:Secret": ("secretName",),

@@ -102,6 +102,12 @@ ROWS: list[tuple[str, str, Pairs, str]] = [
         [("location: eastus2", "location: westus"), ("- centralus", "- westus")],
         "geographies.americas.location",
     ),
+    (
+        "certificate-missing",
+        LOCAL,
+        [("        portalHost: portal-host\n", "")],
+        "geographies.americas.certificates.portalHost",
+    ),
     ("organization-id-repeated", PRAIRIE, [("id: prairie\n", "id: lakeside\n")], "organizations[1].id"),
     ("organization-geography-missing", TEST, [("    emea:\n", "    apac:\n")], "organizations[1].geography"),
     (
