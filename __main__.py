@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pulumi
 
+from components.entra import stage_outputs
 from components.geography import Geography
 from components.program import configured_stack, geographies
 from components.promotion import decided, records
@@ -14,3 +15,4 @@ decisions = decided(stack, project)
 approved = records(stack, decisions)
 for name, args in geographies(stack, project).items():
     pulumi.export(name, {**Geography(name, args).outputs, **approved[name]})
+pulumi.export("entra", stage_outputs(stack))

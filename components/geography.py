@@ -27,6 +27,7 @@ from components.configuration import Configuration, ConfigurationArgs
 from components.database import DATABASE, Database, DatabaseArgs
 from components.diagnostics import Audited, Diagnostics, DiagnosticsArgs
 from components.egress import Egress, EgressArgs
+from components.entra import federated_credentials
 from components.environment import Environment, EnvironmentArgs
 from components.firewall import FORMS, NOTIFICATIONS, PROTOCOLS
 from components.gateway import Gateway, GatewayArgs, Site
@@ -44,6 +45,7 @@ from components.storage import Storage, StorageArgs
 from components.vault import Vault, VaultArgs
 from schemas.configuration_document import Chunks
 from schemas.image import REPOSITORY
+from schemas.registration import Registration
 from schemas.stack_config import Geography as GeographyConfig
 from schemas.stack_config import Microsoft365
 from schemas.vocabulary import Cloud, GeographyName, RuntimeRole, Stage
@@ -56,6 +58,9 @@ class GeographyArgs:
     cloud: Cloud
     config: GeographyConfig
     microsoft365: Microsoft365
+    registrations: tuple[Registration, ...]
+    consent_urls: Mapping[str, str]
+    """Where an organisation consents, by application id, with `{tenant}` in the place of its tenant's id."""
     image: str | None
     """`sha256:...`, in the geography's own registry; None before there is one, and then no app."""
     chunks: Chunks
@@ -241,6 +246,10 @@ class Geography(pulumi.ComponentResource):
             "alerts_go_to": args.config.alert_email,
             "gateway_address": gateway.address,
             "egress_address": egress.address,
+            "consent_urls": dict(args.consent_urls),
+            "federated_credentials": federated_credentials(
+                args.registrations, identities.serving, args.microsoft365, placement
+            ),
         }
         self.register_outputs(self.outputs)
 

@@ -16,6 +16,7 @@ from schemas.loading import load_engine_config
 from schemas.promotion.approvals import Approvals
 from schemas.promotion.promoted import PromotedInvalid
 from schemas.promotion.reading import Files, approvals_below
+from schemas.registration import consent_urls, registrations
 from schemas.rules.clouds import ehr_urls
 from schemas.stack_config import StackConfig
 from schemas.vocabulary import GeographyName
@@ -92,6 +93,8 @@ def _geography(
         cloud=stack.cloud,
         config=stack.geographies[name],
         microsoft365=stack.microsoft365,
+        registrations=registrations(stack),
+        consent_urls=consent_urls(stack, name),
         image=stack.geographies[name].image or image,
         chunks=pack(ConfigurationDocument.of(stack, name, approvals)),
         revokers=stack.promotion.revokers,

@@ -33,6 +33,8 @@ class User(_Model):
     display_name: str
     password: str
     home_tenant_id: Guid | None = None
+    administrator: bool = False
+    """Whether they may consent for their tenant (Global Administrator)."""
 
 
 class Group(_Model):
@@ -58,6 +60,9 @@ class AppRegistration(_Model):
     redirect_uris: tuple[HttpsUrl, ...]
     federated_identities: tuple[str, ...]
     consented_tenants: tuple[Guid, ...]
+    """Those that consented before the world began; more do at the admin consent endpoint."""
+    application_permissions: tuple[str, ...] = ()
+    """Of Graph, which a tenant grants by its consent."""
     optional_claims: tuple[Literal["auth_time"], ...] = ()
     """Optional claims of its id_tokens ("Optional claims reference")."""
 

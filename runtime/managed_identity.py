@@ -16,7 +16,6 @@ from runtime.http import MsalHttp
 VAULT_AUDIENCE = "https://vault.azure.net"
 STORAGE_AUDIENCE = "https://storage.azure.com"
 DATABASE_AUDIENCE = "https://ossrdbms-aad.database.windows.net"
-ASSERTION_AUDIENCE = "api://AzureADTokenExchange"
 
 
 class ManagedIdentity:

@@ -40,25 +40,42 @@ PROJECT = "teams-ehr-connector"
 
 
 class NationalCloud(ConfigModel):
-    """Where Entra and Graph are in one of Microsoft's national clouds."""
+    """Where Entra and Graph are in one of Microsoft's national clouds.
+
+    `exchange_audience` is what a managed identity's token is for that stands for an application's secret there (Entra
+    documentation, "Configure an application to trust a managed identity").
+    """
 
     entra_url: str
     graph_url: str
+    exchange_audience: str = "api://AzureADTokenExchange"
 
 
 NATIONAL_CLOUDS: dict[str, NationalCloud] = {
     "global": NationalCloud(entra_url="https://login.microsoftonline.com", graph_url="https://graph.microsoft.com"),
     "us-government": NationalCloud(
-        entra_url="https://login.microsoftonline.us", graph_url="https://graph.microsoft.us"
+        entra_url="https://login.microsoftonline.us",
+        graph_url="https://graph.microsoft.us",
+        exchange_audience="api://AzureADTokenExchangeUSGov",
     ),
     "us-government-dod": NationalCloud(
-        entra_url="https://login.microsoftonline.us", graph_url="https://dod-graph.microsoft.us"
+        entra_url="https://login.microsoftonline.us",
+        graph_url="https://dod-graph.microsoft.us",
+        exchange_audience="api://AzureADTokenExchangeUSGov",
     ),
     "china": NationalCloud(
-        entra_url="https://login.partner.microsoftonline.cn", graph_url="https://microsoftgraph.chinacloudapi.cn"
+        entra_url="https://login.partner.microsoftonline.cn",
+        graph_url="https://microsoftgraph.chinacloudapi.cn",
+        exchange_audience="api://AzureADTokenExchangeChina",
     ),
 }
 """Closed list: Microsoft Graph documentation, "National cloud deployments"."""
+
+
+def exchange_audience(entra_url: str) -> str:
+    """The exchange audience of the cloud whose Entra that is; an emulated Entra is like the global one."""
+    found = {cloud.entra_url: cloud.exchange_audience for cloud in NATIONAL_CLOUDS.values()}
+    return found.get(entra_url, NATIONAL_CLOUDS["global"].exchange_audience)
 
 
 class EmulatedMicrosoft365(ConfigModel):

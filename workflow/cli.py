@@ -69,6 +69,32 @@ def policy(
 
 
 @app.command()
+def consent(
+    stack: Annotated[str, typer.Option(help="The stack whose registrations they are.")],
+    organizations: Annotated[
+        list[str] | None, typer.Argument(metavar="[ORG]...", help="Organisations; all where none.")
+    ] = None,
+    format_: Annotated[Output, typer.Option("--format", help="For people, or as one JSON document.")] = Output.TEXT,
+    output: Annotated[
+        Path | None, typer.Option(help="Write files below this folder: for each organisation, and each registration.")
+    ] = None,
+) -> None:
+    """What a hospital's Microsoft 365 administrators do: consent address, permissions with reasons, Teams script."""
+    import json
+
+    from workflow import consent as command
+    from workflow.project import current
+
+    config, chosen = command.chosen(current(), stack, organizations or [])
+    if output is not None:
+        print("\n".join(f"wrote {file}" for file in command.write(config, chosen, output)))
+    elif format_ is Output.JSON:
+        print(json.dumps(command.values(config, chosen), indent=2, ensure_ascii=False))
+    else:
+        print("\n".join(command.text(config, organization) for organization in chosen))
+
+
+@app.command()
 def up(stack: Stack = "local") -> None:
     """Run a stack of the emulated cloud until Ctrl-C; then nothing is left."""
     from rich.console import Console

@@ -11,6 +11,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from emulators.entra import errors, signing
+from emulators.entra.admin_consent import AdminConsent
 from emulators.entra.assertions import ManagedIdentities
 from emulators.entra.authorization import Codes
 from emulators.entra.directory import ANY_TENANT, Directory
@@ -36,6 +37,7 @@ def create_app(world: World, state: Path, *, clock: Callable[[], float] = time.t
         routes=[
             Route("/{tenant}/v2.0/.well-known/openid-configuration", discovery),
             Route("/{tenant}/discovery/v2.0/keys", keys),
+            Route("/{tenant}/v2.0/adminconsent", AdminConsent(directory).endpoint, methods=["GET", "POST"]),
             Route("/{tenant}/oauth2/v2.0/authorize", sign_in.authorize),
             Route("/{tenant}/oauth2/v2.0/token", tokens.token, methods=["POST"]),
             Route("/{tenant}/oauth2/v2.0/logout", sign_in.logout),

@@ -31,6 +31,7 @@ class Directory:
         self.graph_url = world.graph.url
         self._tenants = {t.id: t for t in world.entra.tenants}
         self._registrations = {r.application_id: r for r in world.entra.registrations}
+        self._consents = {r.application_id: set(r.consented_tenants) for r in world.entra.registrations}
 
     def require_segment(self, segment: str) -> str:
         """The segment in lower case, if it names a tenant or any tenant."""
@@ -56,8 +57,12 @@ class Directory:
         return found
 
     def require_consent(self, registration: AppRegistration, tenant_id: str) -> None:
-        if tenant_id not in registration.consented_tenants:
+        if tenant_id not in self._consents[registration.application_id]:
             raise errors.not_consented(registration.application_id)
+
+    def consent(self, registration: AppRegistration, tenant_id: str) -> None:
+        """An administrator of the tenant accepted; kept as long as this process."""
+        self._consents[registration.application_id].add(tenant_id)
 
     def accounts(self, segment: str) -> tuple[Account, ...]:
         """Who can sign in under a segment: members and guests of a tenant, or everybody at home in theirs."""

@@ -22,7 +22,6 @@ from emulators.entra.directory import Account, Directory
 from emulators.world import AppRegistration
 
 LIFETIME_SECONDS = 3600
-APPLICATION_ROLES = ("OnlineMeetings.ReadWrite.All", "VirtualAppointment.Read.All")
 CHANGE_NOTIFICATIONS_APPLICATION = "0bf30f3b-4a52-48df-9a82-234910c4a086"
 """Microsoft Graph's own application id in the tokens of change notifications."""
 
@@ -129,7 +128,7 @@ def application_token(
             "idtyp": "app",
             "oid": principal_id,
             "sub": principal_id,
-            "roles": list(APPLICATION_ROLES),
+            "roles": list(registration.application_permissions),
         }
     )
 

@@ -22,8 +22,8 @@ from runtime.identity import refusals
 from runtime.identity.links import Account
 from runtime.identity.pending import SignedIn
 from runtime.jose import Expected, KeySets, TokenRefused, verified_claims
-from runtime.managed_identity import ASSERTION_AUDIENCE
-from schemas.stack_config import NATIONAL_CLOUDS
+from schemas.registration import SIGNED_IN
+from schemas.stack_config import NATIONAL_CLOUDS, exchange_audience
 
 _MICROSOFT_HOSTS = frozenset(urlsplit(cloud.entra_url).hostname for cloud in NATIONAL_CLOUDS.values())
 _MEMBER_IDENTITY_PROVIDERS = ("https://sts.windows.net/{tenant}/", "{entra}/{tenant}/v2.0", "{entra}/{tenant}/")
@@ -36,7 +36,7 @@ async def begin(services: Services, tenant_id: str) -> dict[str, Any] | Refusal:
         return cast(
             dict[str, Any],
             client_for(services, tenant_id).initiate_auth_code_flow(
-                [], redirect_uri=f"{services.settings.public_url}/identity/callback", prompt="select_account"
+                [], redirect_uri=f"{services.settings.public_url}{SIGNED_IN}", prompt="select_account"
             ),
         )
 
@@ -115,10 +115,11 @@ async def verified_token(services: Services, tenant_id: str, token: str, nonce: 
 def client_for(services: Services, tenant_id: str) -> msal.ConfidentialClientApplication:
     """MSAL's client of this process's application, for one sign-in at a tenant (or `organizations`)."""
     settings = services.settings
+    audience = exchange_audience(settings.entra_url)
     return msal.ConfidentialClientApplication(
         settings.handover.application_id,
         authority=f"{settings.entra_url}/{tenant_id}",
-        client_credential={"client_assertion": lambda: services.identity_tokens.token_blocking(ASSERTION_AUDIENCE)},
+        client_credential={"client_assertion": lambda: services.identity_tokens.token_blocking(audience)},
         instance_discovery=urlsplit(settings.entra_url).hostname in _MICROSOFT_HOSTS,
         http_client=services.http.msal,
         exclude_scopes=["offline_access"],

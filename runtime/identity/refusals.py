@@ -36,3 +36,9 @@ ACCOUNT_TAKEN = Refusal(
 )
 USER_TAKEN = Refusal("link-user-taken", 409, "Your health record user is linked to another Microsoft account", _HELP)
 CONFIRMATION_WRONG = Refusal("link-confirmation-wrong", 403, "This page was not opened by you", _AGAIN)
+CONSENT_NOT_GIVEN = Refusal(
+    "consent-not-given",
+    403,
+    "Your organization has not accepted the connector",
+    "Open the link of your setup document again, sign in as a Global Administrator, and press Accept.",
+)

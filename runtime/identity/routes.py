@@ -2,7 +2,7 @@
 
 `/identity/wait`, `/identity/wait/state` and `/identity/link` belong to the launching window (in the EHR's frame);
 `/identity/sign-in`, `/callback` and `/done` to the sign-in window (top level: Entra refuses to be framed). `pending.py`
-draws how the two are bound.
+draws how the two are bound. `/identity/consented` is for a hospital's administrator, once.
 """
 
 import hashlib
@@ -25,6 +25,7 @@ from runtime.launch.arrival import enter_as_provider
 from runtime.launch.model import ProviderLaunch
 from runtime.logs import log
 from runtime.pages.rendering import page, refusal_page
+from schemas.registration import CONSENTED, SIGNED_IN
 
 MAXIMUM_FORM = 4096
 _BY_CODE = {r.code: r for r in vars(refusals).values() if isinstance(r, Refusal)}
@@ -36,7 +37,8 @@ def routes() -> list[BaseRoute]:
         Route("/identity/wait/state", wait_state),
         Route("/identity/sign-in", sign_in_elsewhere),
         Route("/identity/sign-in", sign_in, methods=["POST"]),
-        Route("/identity/callback", callback),
+        Route(SIGNED_IN, callback),
+        Route(CONSENTED, consented),
         Route("/identity/link", answer, methods=["POST"]),
         Route("/identity/done", done),
     ]
@@ -195,6 +197,12 @@ async def callback(request: Request) -> Response:
     response = RedirectResponse("/identity/done", 303)
     drop_cookie(response, cookie_name(services.settings, pending.SIGN_IN_COOKIE))
     return response
+
+
+async def consented(request: Request) -> Response:
+    """Where Entra sends a hospital's administrator after the consent page. Entra keeps the consent; here nothing is."""
+    given = request.query_params.get("admin_consent") == "True" and "error" not in request.query_params
+    return page("identity_consented.html") if given else refusal_page(refusals.CONSENT_NOT_GIVEN)
 
 
 async def done(_: Request) -> Response:

@@ -12,10 +12,10 @@ import msal  # pyright: ignore[reportMissingTypeStubs]
 
 from runtime.errors import ConnectorError, Unavailable
 from runtime.http import HttpClients
-from runtime.managed_identity import ASSERTION_AUDIENCE, ManagedIdentity
+from runtime.managed_identity import ManagedIdentity
 from runtime.meeting.errors import GraphRefused, GraphUnavailable
 from runtime.settings import Settings
-from schemas.stack_config import NATIONAL_CLOUDS
+from schemas.stack_config import NATIONAL_CLOUDS, exchange_audience
 
 
 class AppTokens:
@@ -50,10 +50,11 @@ class AppTokens:
         client = self._clients.get(tenant)
         if client is None:
             entra = self._settings.entra_url
+            audience = exchange_audience(entra)
             client = msal.ConfidentialClientApplication(
                 self._settings.handover.application_id,
                 authority=f"{entra}/{tenant}",
-                client_credential={"client_assertion": lambda: self._identity.token_blocking(ASSERTION_AUDIENCE)},
+                client_credential={"client_assertion": lambda: self._identity.token_blocking(audience)},
                 instance_discovery=urlsplit(entra).hostname in _MICROSOFT_HOSTS,
                 http_client=self._http.msal,
             )

@@ -7,7 +7,7 @@ Running to the end first and asserting afterwards keeps asserts out of `apply`, 
 import asyncio
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -41,7 +41,7 @@ class Emitted:
     custom: bool
     id: str
     outputs: dict[str, Any]
-    """What Azure answered, of a resource of Azure."""
+    """What Azure answered; of a component what it registered."""
 
     @property
     def references(self) -> frozenset[str]:
@@ -52,8 +52,13 @@ class Emitted:
 class Program:
     """All resources of a program, in the order of registration."""
 
-    def __init__(self, resources: list[Emitted], outputs: dict[str, Any]) -> None:
-        self.resources, self.outputs = resources, outputs
+    def __init__(self, resources: list[Emitted]) -> None:
+        self.resources = resources
+
+    @property
+    def outputs(self) -> dict[str, dict[str, Any]]:
+        """What each geography hands out, by its name."""
+        return {r.name: r.outputs for r in self.of("teams-ehr-connector:geography:Geography")}
 
     def of(self, type_: str) -> list[Emitted]:
         return [r for r in self.resources if r.type == type_]
@@ -95,6 +100,11 @@ class _Recorder(MockMonitor):
     def __init__(self) -> None:
         super().__init__(_Azure())
         self.emitted: list[Emitted] = []
+        self.of_components: dict[str, dict[str, Any]] = {}
+
+    def RegisterResourceOutputs(self, request: Any) -> Any:
+        self.of_components[request.urn] = rpc.deserialize_properties(request.outputs)
+        return super().RegisterResourceOutputs(request)
 
     def RegisterResource(self, request: Any) -> Any:
         response = super().RegisterResource(request)
@@ -176,13 +186,12 @@ def sample(name: str) -> Program:
 
 def run(stack: StackConfig, project: Path = ROOT) -> Program:
     """The program of a stack configuration, run to its end, without the gate that `__main__.py` puts before it."""
-    outputs: dict[str, Any] = {}
 
     def program() -> None:
         for name, args in geographies(stack, project).items():
-            outputs[name] = Geography(name, args).outputs
+            Geography(name, args)
 
-    return Program(registered(program, stack), outputs)
+    return Program(registered(program, stack))
 
 
 def registered(program: Callable[[], object], stack: StackConfig) -> list[Emitted]:
@@ -191,4 +200,4 @@ def registered(program: Callable[[], object], stack: StackConfig) -> list[Emitte
     asyncio.set_event_loop(asyncio.new_event_loop())
     set_mocks(recorder.mocks, project=PROJECT, stack=str(stack.stage), preview=False, monitor=recorder)
     pulumi.runtime.test(program)()
-    return recorder.emitted
+    return [replace(r, outputs=recorder.of_components.get(r.urn, r.outputs)) for r in recorder.emitted]

@@ -205,7 +205,7 @@ def test_the_command_refuses_another_stack_an_unknown_one_and_no_state(
 ) -> None:
     file = tmp_path / "state.json"
     if stack is not None:
-        file.write_text(json.dumps(exported(sample("prod") if stack else Program([], {}), stack)))
+        file.write_text(json.dumps(exported(sample("prod") if stack else Program([]), stack)))
     done = connector(project, "policy", str(file), *arguments)
     assert (done.exit_code, done.stdout) == (1, "")
     assert said in str(done.exception)
