@@ -1,6 +1,7 @@
 """Production's state is protected: Pulumi deletes none of it, whatever the program says.
 
-Owns which types hold data. Where cloud is emulated nothing is protected, so that `pulumi destroy` leaves nothing.
+Owns which types hold data, and what locks them. Where cloud is emulated nothing is protected, so that `pulumi destroy`
+leaves nothing.
 """
 
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from schemas.vocabulary import Cloud
 
 STATE = frozenset(
     {
+        "authorization:ManagementLockByScope",
         "dbforpostgresql:Database",
         "dbforpostgresql:Server",
         "keyvault:Key",

@@ -48,6 +48,8 @@ class Resource:
     inputs: Properties
     answered: Properties
     protected: bool
+    dependencies: Mapping[str, Sequence[str]]
+    """URNs of the resources that a property's value comes from, by property."""
 
     @property
     def name(self) -> str:
@@ -103,7 +105,14 @@ def judge(resources: Sequence[Resource], project: Path, policies: Sequence[Polic
 
 def _resource(given: Mapping[str, Any]) -> Resource:
     inputs, outputs = _known(given.get("inputs") or {}), _known(given.get("outputs") or {})
-    return Resource(given["urn"], given["type"], inputs, _over(inputs, outputs), bool(given.get("protect")))
+    return Resource(
+        urn=given["urn"],
+        type=given["type"],
+        inputs=inputs,
+        answered=_over(inputs, outputs),
+        protected=bool(given.get("protect")),
+        dependencies={k: tuple(v or ()) for k, v in (given.get("propertyDependencies") or {}).items()},
+    )
 
 
 def _known(value: Any) -> Any:
@@ -132,7 +141,7 @@ def _violations(policy: Policy, resources: Sequence[Resource]) -> Iterator[tuple
                 )
     elif isinstance(policy, StackValidationPolicy):
         policy.validate(  # pyright: ignore[reportUnknownMemberType]
-            StackValidationArgs([_of_stack(r) for r in resources]), _reporting(found, "")
+            StackValidationArgs(_of_stack(resources)), _reporting(found, "")
         )
     return iter(found)
 
@@ -149,7 +158,16 @@ def _args(resource: Resource, properties: Properties) -> ResourceValidationArgs:
     return ResourceValidationArgs(resource.type, seen, resource.urn, resource.name, _options(resource), None)
 
 
-def _of_stack(resource: Resource) -> PolicyResource:
+def _of_stack(resources: Sequence[Resource]) -> list[PolicyResource]:
+    """As the engine hands over a stack: what a property depends on are resources of the same list."""
+    made = {r.urn: _alone(r) for r in resources}
+    for resource in resources:
+        for property_, urns in resource.dependencies.items():
+            made[resource.urn].property_dependencies[property_] = [made[u] for u in urns if u in made]
+    return list(made.values())
+
+
+def _alone(resource: Resource) -> PolicyResource:
     seen = cast("Properties", unknown_checking_proxy(dict(resource.answered)))
     return PolicyResource(resource.type, seen, resource.urn, resource.name, _options(resource), None, None, [], {})
 

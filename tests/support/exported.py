@@ -33,12 +33,16 @@ def drifted(state: State, name: str, change: Callable[[State], None]) -> State:
 
 
 def _resource(resource: Emitted, stack: str) -> State:
+    def of_stack(urn: str) -> str:
+        return urn.replace("urn:pulumi:stack::", f"urn:pulumi:{stack}::")
+
     made: State = {
-        "urn": resource.urn.replace("urn:pulumi:stack::", f"urn:pulumi:{stack}::"),
+        "urn": of_stack(resource.urn),
         "type": resource.type,
         "custom": resource.custom,
         "inputs": deepcopy(resource.inputs),
         "outputs": deepcopy(resource.outputs),
+        "propertyDependencies": {k: [of_stack(u) for u in sorted(urns)] for k, urns in resource.made_from.items()},
     }
     if resource.protect:
         made["protect"] = True

@@ -2,7 +2,7 @@
 # (ruamel.yaml is typed in parts.)
 """The examples in `policies/examples/`, read; an example is one resource, or several that are judged together."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,7 @@ from schemas.stack_config import PROJECT
 from tests.support.samples import ROOT
 
 FOLDER = ROOT / "policies" / "examples"
-KEYS = {"what", "stack", "type", "properties", "protect", "resources", "violations"}
+KEYS = {"what", "stack", "type", "properties", "protect", "needs", "resources", "violations"}
 
 
 @dataclass(frozen=True)
@@ -41,12 +41,21 @@ def of_policy(policy: Policy, kind: str) -> Iterator[Example]:
     assert set(document) <= {"passes", "fails"}, file.name
     for given in document.get(kind, ()):
         assert set(given) <= KEYS, (file.name, set(given) - KEYS)
-        stack = given.get("stack", "prod")
-        resources = tuple(_resource(r, n, stack) for n, r in enumerate(given.get("resources", [given])))
+        resources = _resources(given.get("resources", [given]), given.get("stack", "prod"))
         yield Example(policy, given["what"], resources, tuple(given.get("violations", ())))
 
 
-def _resource(given: Mapping[str, Any], number: int, stack: str) -> Resource:
-    type_ = f"azure-native:{given['type']}"
-    urn = f"urn:pulumi:{stack}::{PROJECT}::{type_}::example-{number}"
-    return Resource(urn, type_, given["properties"], given["properties"], bool(given.get("protect")))
+def _resources(given: Sequence[Mapping[str, Any]], stack: str) -> tuple[Resource, ...]:
+    types = [f"azure-native:{r['type']}" for r in given]
+    urns = [f"urn:pulumi:{stack}::{PROJECT}::{type_}::example-{n}" for n, type_ in enumerate(types)]
+    return tuple(
+        Resource(
+            urn=urns[number],
+            type=types[number],
+            inputs=resource["properties"],
+            answered=resource["properties"],
+            protected=bool(resource.get("protect")),
+            dependencies={k: (urns[n],) for k, n in resource.get("needs", {}).items()},
+        )
+        for number, resource in enumerate(given)
+    )

@@ -74,7 +74,8 @@ def reports() -> Iterator[tuple[str, int, int]]:
         for node in ast.walk(ast.parse(file.read_text("utf-8"))):
             if not isinstance(node, ast.Yield) or file.name in MADE_ELSEWHERE:
                 continue
-            if isinstance(node.value, (ast.JoinedStr, ast.Constant)):
+            told = node.value.elts[-1] if isinstance(node.value, ast.Tuple) else node.value
+            if isinstance(told, (ast.JoinedStr, ast.Constant)):
                 yield file.name, node.lineno, node.end_lineno or node.lineno
 
 
