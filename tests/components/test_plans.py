@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
+from components.sizes import BY_STAGE, DatabaseSize
 from emulators.azure.arm import TYPES
-from schemas.vocabulary import GeographyName
+from schemas.vocabulary import GeographyName, Stage
 from tests.support.plan import PROVIDER, Operation, Step, edited, lost, plan, summary, with_value
 from tests.support.program import Emitted, Program, run, sample, stack_of
 from tests.support.state_types import DATA, KEPT, MADE_AGAIN, PLACES
@@ -51,25 +52,40 @@ def test_an_image_rolls_the_apps_and_nothing_else(stack: str) -> None:
     }
 
 
-SIZES = [
-    ("app:ContainerApp", ("template", "scale", "maxReplicas"), 20),
-    ("app:ContainerApp", ("template", "containers", 0, "resources", "cpu"), 2.0),
-    ("dbforpostgresql:Server", ("sku", "name"), "Standard_D8ds_v5"),
-    ("dbforpostgresql:Server", ("sku", "tier"), "MemoryOptimized"),
-    ("dbforpostgresql:Server", ("storage", "storageSizeGB"), 1024),
-    ("dbforpostgresql:Server", ("backup", "backupRetentionDays"), 21),
-    ("dbforpostgresql:Server", ("highAvailability", "mode"), "SameZone"),
-    ("storage:StorageAccount", ("sku", "name"), "Standard_GZRS"),
-    ("operationalinsights:Workspace", ("retentionInDays",), 730),
-]
+PRODUCTION = BY_STAGE[Stage.PRODUCTION]
+SIZES = {
+    "more replicas": (
+        replace(
+            PRODUCTION,
+            apps={role: replace(size, replicas=4, most_replicas=20) for role, size in PRODUCTION.apps.items()},
+        ),
+        {"app:ContainerApp"},
+    ),
+    "larger containers": (
+        replace(
+            PRODUCTION, apps={role: replace(size, cpu=2.0, memory="4Gi") for role, size in PRODUCTION.apps.items()}
+        ),
+        {"app:ContainerApp"},
+    ),
+    "a larger database, with backups for fewer days": (
+        replace(PRODUCTION, database=DatabaseSize("Standard_E16ds_v5", "MemoryOptimized", 1024, "SameZone", 21)),
+        {"dbforpostgresql:Server"},
+    ),
+    "logs for longer": (
+        replace(PRODUCTION, log_days=730),
+        {"operationalinsights:Workspace"},
+    ),
+}
 
 
-@pytest.mark.parametrize(("type_", "path", "value"), SIZES, ids=lambda v: str(v))
-def test_another_size_is_taken_in_place(type_: str, path: tuple[str | int, ...], value: object) -> None:
-    bigger = edited(sample("prod"), of(type_), lambda inputs: with_value(inputs, path, value))
-    steps = plan(sample("prod"), bigger)
+@pytest.mark.parametrize("size", SIZES)
+def test_another_size_is_taken_in_place(size: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes, types = SIZES[size]
+    before = sample("prod")
+    monkeypatch.setattr("components.sizes.BY_STAGE", {**BY_STAGE, Stage.PRODUCTION: sizes})
+    steps = plan(before, run(stack_of("prod")))
     assert lost(steps) == []
-    assert summary(steps) == {"update": {type_}}
+    assert summary(steps) == {"update": types}
 
 
 @pytest.mark.parametrize("stack", STACKS)

@@ -182,14 +182,17 @@ async def running_connector(
     servers: dict[str, SmartServer] | None = None,
     vault: FakeVault | None = None,
     approvals: Approvals | None = None,
+    kept: FakeStorage | None = None,
 ) -> AsyncGenerator[Connector]:
     """The application over an empty database, with the Entra emulator and one misbehaving SMART server.
 
-    Every connection is approved, unless `approvals` say otherwise.
+    Every connection is approved, unless `approvals` say otherwise. With `kept`, a storage account, what is in the
+    database stays too.
     """
     postgres, database = place.postgres, place.database
-    postgres.empty(database)
-    outside, vault, ehr, storage = Outside(), vault or FakeVault(), SmartServer(), FakeStorage(PASSWORD)
+    if kept is None:
+        postgres.empty(database)
+    outside, vault, ehr, storage = Outside(), vault or FakeVault(), SmartServer(), kept or FakeStorage(PASSWORD)
     outside.applications |= {ORIGIN: ehr, **(servers or {})}
     outside.applications[ENTRA_URL] = create_entra(_world(), place.state)
     outside.applications[GRAPH_URL] = handler(lambda _: httpx.Response(403, json={"error": {"code": "Forbidden"}}))

@@ -70,6 +70,15 @@ class PostgresServer:
             self.process.wait(20)
             self.process = None
 
+    def backup(self) -> Path:
+        """A copy of everything as it is now, roles included, to start a server from; its owner removes it."""
+        folder = Path(tempfile.mkdtemp(prefix="connector-postgres-"))
+        folder.rmdir()
+        self.stop()
+        subprocess.run(["cp", "-a", str(self.folder), str(folder)], check=True)
+        self.start()
+        return folder
+
     def administrator(self, database: str = "postgres") -> psycopg.Connection[Any]:
         """The superuser, in autocommit."""
         return psycopg.connect(
@@ -99,6 +108,18 @@ class PostgresServer:
             return {
                 name: connection.execute(f"SELECT * FROM connector.{name}".encode()).fetchall() for (name,) in tables
             }
+
+
+@contextmanager
+def restored(backup: Path) -> Generator[PostgresServer]:
+    """A new server, at another address, from a backup."""
+    server = PostgresServer(backup, _free_port())
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
+        shutil.rmtree(backup, ignore_errors=True)
 
 
 def _free_port() -> int:
