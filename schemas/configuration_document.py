@@ -13,11 +13,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-import rfc8785
 from pydantic import ValidationError
 
 from schemas.config_model import ConfigModel
 from schemas.promotion.approvals import Approvals
+from schemas.promotion.canonical import canonical
 from schemas.promotion.envelope import StatementFile
 from schemas.promotion.promoted import Promoted
 from schemas.promotion_config import Promotion
@@ -95,7 +95,7 @@ def chunk_names(first: str, count: int) -> tuple[str, ...]:
 
 def pack(document: ConfigurationDocument) -> Chunks:
     """Canonical bytes, digest and chunks of a document."""
-    plain = rfc8785.dumps(document.model_dump(mode="json", by_alias=True, exclude_none=True))
+    plain = canonical(document.model_dump(mode="json", by_alias=True, exclude_none=True))
     encoded = base64.b64encode(zlib.compress(plain, 9)).decode()
     values = tuple(encoded[i : i + CHUNK_CHARACTERS] for i in range(0, len(encoded), CHUNK_CHARACTERS))
     return Chunks(hashlib.sha256(plain).hexdigest(), values)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, Union, cast, get_args, get_origin
 
+import orjson
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError as ShapeError
 from pydantic import BaseModel, TypeAdapter, ValidationError
@@ -162,6 +163,21 @@ def _path_in(data: Any, location: tuple[str | int, ...]) -> Path:
 def is_file_path(text: str) -> bool:
     """Whether an entry of `organizations` may be read as a file: inside the project, and never elsewhere."""
     return not any(_model_misfits(FilePath, text, ()))
+
+
+def fitting_stack(data: dict[str, Any]) -> StackConfig | None:
+    """The stack, where its values fit model and schema alike, in one look; None where somebody must look closer.
+
+    The schema is generated from the model. It refuses what the model takes when it is lenient (text for a boolean) and
+    null, so the model is strict here, and a value with a null in it, or that is no JSON, is none that fits.
+    """
+    try:
+        text = orjson.dumps(data, option=orjson.OPT_PASSTHROUGH_DATACLASS)  # `Unclear` is no JSON
+        if b"null" not in text:
+            return _adapter(StackConfig).validate_json(text, strict=True, by_alias=True, by_name=False)
+    except (TypeError, ValidationError):
+        pass
+    return None
 
 
 def parse_stack(data: dict[str, Any]) -> StackConfig:

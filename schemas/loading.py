@@ -78,6 +78,7 @@ class _Source:
         self.main = Reading()
         self.included: dict[int, tuple[str, Reading]] = {}
         self.broken: set[Path] = set()
+        self.stack: StackConfig | None = None
 
     # --- reading ------------------------------------------------------------------------------------------------
 
@@ -170,9 +171,18 @@ class _Source:
         problems = in_order(self.problems)
         if any(p.severity is Severity.ERROR for p in problems):
             return Loaded(None, problems)
-        return Loaded(fit.parse_stack(self.data), problems)
+        return Loaded(self.stack or fit.parse_stack(self.data), problems)
 
     def _check(self) -> None:
+        self.stack = None if self.broken else fit.fitting_stack(self.data)
+        if self.stack is None:
+            self._look_closer()
+        for violation in rules.violations(self.stack or fit.salvage_stack(self.data, self.broken)):
+            if not self._is_broken(violation.path):
+                self._add(violation.path, violation.code, violation.expected, violation.got, violation.severity)
+
+    def _look_closer(self) -> None:
+        """Everything that does not fit, at once."""
         broken: set[Path] = set()
         by_shape = [
             *fit.shape(stack_validator(), self.data, ()),
@@ -187,9 +197,6 @@ class _Source:
                 self._add(misfit.path, misfit.code, misfit.expected, self._got(misfit), at_key=misfit.at_key)
                 broken.add(misfit.path)
         self.broken |= broken
-        for violation in rules.violations(fit.salvage_stack(self.data, self.broken)):
-            if not self._is_broken(violation.path):
-                self._add(violation.path, violation.code, violation.expected, violation.got, violation.severity)
 
     def _organizations(self) -> list[tuple[int, dict[str, Any]]]:
         entries = self.data.get("organizations")

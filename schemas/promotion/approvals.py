@@ -36,9 +36,9 @@ class Approvals:
         self, stage: Stage, geography: GeographyName, organizations: Sequence[Organization]
     ) -> "Approvals":
         """The statements of these organisations, and the geography's list of revocations of this stage."""
-        folders = tuple(f"{FOLDER}/{o.id}/" for o in organizations)
+        names = {o.id for o in organizations}
         revocations = revocations_file(geography, stage)
-        own = tuple(s for s in self.statements if s.path.startswith(folders) or s.path == revocations)
+        own = tuple(s for s in self.statements if s.path.split("/")[1] in names or s.path == revocations)
         connections = {c.id for o in organizations for c in o.connections}
         promoted = {k: v for k, v in self.promoted.connections.items() if k in connections}
         return Approvals(own, Promoted(connections=promoted))

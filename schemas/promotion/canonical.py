@@ -7,8 +7,10 @@ of base64, all but the one spelling of the bytes.
 import base64
 import hashlib
 import json
+import re
 from typing import Annotated, Any
 
+import orjson
 import rfc8785
 from pydantic import BeforeValidator
 
@@ -57,8 +59,28 @@ Base64 = Annotated[bytes, BeforeValidator(read_base64)]
 
 
 def canonical(value: Any) -> bytes:
-    """RFC 8785 (JSON Canonicalization Scheme)."""
-    return rfc8785.dumps(value)
+    """RFC 8785 (JSON Canonicalization Scheme) of a value of JSON.
+
+    orjson writes the same in a tenth of the time where there is nothing but ASCII, so that keys have one order, no
+    number but integers, and no null.
+    """
+    try:
+        data = orjson.dumps(value, option=_OPTIONS)
+    except TypeError:
+        return rfc8785.dumps(value)
+    return data if data.isascii() and not _UNSURE.search(data) else rfc8785.dumps(value)
+
+
+_OPTIONS = (
+    orjson.OPT_SORT_KEYS
+    | orjson.OPT_STRICT_INTEGER
+    | orjson.OPT_PASSTHROUGH_SUBCLASS
+    | orjson.OPT_PASSTHROUGH_DATACLASS
+    | orjson.OPT_PASSTHROUGH_DATETIME
+)
+_UNSURE = re.compile(rb"(?:^|[:,\[])(?:-?[0-9]+[.eE]|null)")
+"""A fraction or an exponent where a value may stand, or null, as which orjson writes what is no number. Where that is
+inside a string the slower way is right as well."""
 
 
 def digest(domain: str, data: bytes) -> str:

@@ -4,7 +4,8 @@ import base64
 import hashlib
 
 import pytest
-from hypothesis import given
+import rfc8785
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from schemas.promotion.canonical import LARGEST_BYTES, NotStrictJson, canonical, digest, read_base64, read_json
@@ -49,6 +50,28 @@ def test_canonical_json_reads_as_what_it_was_and_is_its_own_canonical_form(value
     data = canonical(value)
     assert read_json(data) == value
     assert canonical(read_json(data)) == data
+
+
+@given(
+    st.recursive(
+        SCALARS
+        | st.floats(allow_nan=False, allow_infinity=False)
+        | st.text(st.characters(max_codepoint=0xFF))
+        | st.from_regex(r"[0-9:,.eE\\[-]{1,12}"),
+        lambda v: st.lists(v, max_size=4) | st.dictionaries(st.text(max_size=4), v, max_size=4),
+        max_leaves=12,
+    )
+)
+@example({"\U0001f600": 1, "\ufffd": 2})
+@example({"a": '\x7f\x1b/"\\\u2028', "A": [1e21, 1e-7, 0.0, -0.0, 100.0]})
+def test_canonical_json_is_that_of_rfc_8785_whoever_writes_it(value: object) -> None:
+    assert canonical(value) == rfc8785.dumps(value)  # pyright: ignore[reportArgumentType] # any JSON
+
+
+@pytest.mark.parametrize("value", [2**53, -(2**53), float("nan"), float("inf"), "\ud800", {1: 2}, {None: 1}, object()])
+def test_what_has_no_canonical_form_is_refused(value: object) -> None:
+    with pytest.raises(rfc8785.CanonicalizationError):
+        canonical(value)
 
 
 @given(st.binary(max_size=80))
