@@ -60,6 +60,8 @@ INSIDE = {
     "network:PrivateDnsZoneGroup": "network:PrivateEndpoint",
     "privatedns:VirtualNetworkLink": "privatedns:PrivateZone",
     "monitor:DiagnosticSetting": "operationalinsights:Workspace",
+    "monitor:MetricAlert": "monitor:ActionGroup",
+    "monitor:ScheduledQueryRule": "monitor:ActionGroup",
 }
 """Counted in the node of another type; its references are that one's."""
 COUNTED = {
@@ -89,6 +91,8 @@ WORDS = {
     "ManagementLockByScope": "locks",
     "NatGateway": "NAT gateway",
     "WebApplicationFirewallPolicy": "web application firewall",
+    "MetricAlert": "alerts by a metric",
+    "ScheduledQueryRule": "alerts by a query of the logs",
     "PublicIPAddress": "public addresses",
     "PrivateDnsZoneGroup": "DNS records",
     "PrivateZone": "private DNS zones",

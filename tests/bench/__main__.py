@@ -7,11 +7,12 @@ import argparse
 import sys
 from collections.abc import Callable
 
-from tests.bench import components, deciding, starting
+from tests.bench import components, deciding, previews, starting
 
 MEASUREMENTS: dict[str, Callable[[argparse.Namespace], None]] = {
     "starting": lambda chosen: starting.measure(3 * chosen.rounds),
     "deciding": lambda chosen: deciding.measure(chosen.organizations),
+    "previews": lambda chosen: previews.measure(chosen.organizations, chosen.rounds),
     "components": lambda chosen: components.measure(chosen.rounds),
 }
 
