@@ -10,7 +10,7 @@ environment's internal address, over TLS again, by the host's own name. Values a
     health by /readyz         of each host, so that one app that is not ready takes the other off no list
 
 A global edge would end TLS at the caller's nearest site, outside the geography, and is not offered
-(docs/decisions/0018-the-edge-is-regional.md).
+(docs/decisions/0021-the-edge-is-regional.md).
 """
 
 from collections.abc import Sequence

@@ -104,6 +104,7 @@ def judge(resources: Sequence[Resource], project: Path, policies: Sequence[Polic
 
 
 def _resource(given: Mapping[str, Any]) -> Resource:
+    made_from: Mapping[str, Any] = given.get("propertyDependencies") or {}
     inputs, outputs = _known(given.get("inputs") or {}), _known(given.get("outputs") or {})
     return Resource(
         urn=given["urn"],
@@ -111,7 +112,7 @@ def _resource(given: Mapping[str, Any]) -> Resource:
         inputs=inputs,
         answered=_over(inputs, outputs),
         protected=bool(given.get("protect")),
-        dependencies={k: tuple(v or ()) for k, v in (given.get("propertyDependencies") or {}).items()},
+        dependencies={k: tuple(v or ()) for k, v in made_from.items()},
     )
 
 

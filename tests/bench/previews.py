@@ -13,7 +13,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from components.program import image_reference
+from components.program import digest_of_working_tree
 from schemas.loading import load_stack
 from schemas.promotion.approvals import Approvals
 from schemas.strict_yaml import read_yaml
@@ -87,7 +87,7 @@ def sign(stack: TestStack) -> None:
     test = load_stack("Pulumi.local.yaml", reader(stack.root)).stack
     assert test is not None
     now = datetime.now(UTC)
-    files = statements.accepted(test, now, image_reference("working-tree", ROOT)).statements
+    files = statements.accepted(test, now, digest_of_working_tree(ROOT)).statements
     put(stack.root, Approvals(files, statements.promoted(test, now)))
 
 

@@ -192,7 +192,7 @@ def test_state_of_another_name_is_a_replacement(type_: str) -> None:
 def test_a_resource_of_another_urn_is_made_and_the_old_one_deleted(type_: str) -> None:
     resource = one(sample("local"), type_)
     moved = replace(resource, urn=f"{resource.urn}-2", name=f"{resource.name}-2")
-    program = Program([moved if r is resource else r for r in sample("local").resources], {})
+    program = Program([moved if r is resource else r for r in sample("local").resources])
     created, gone = plan(sample("local"), program)
     assert (created.operation, created.resource) == (Operation.CREATE, moved)
     assert gone.resource is resource

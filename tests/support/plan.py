@@ -122,7 +122,7 @@ def edited(
     """The program with the inputs of some of its resources changed, as a change of a component would."""
     resources = [replace(r, inputs=edit(r.inputs)) if which(r) else r for r in program.resources]
     assert resources != program.resources, "nothing was changed"
-    return Program(resources, program.outputs)
+    return Program(resources)
 
 
 def with_value(inputs: dict[str, Any], path: Sequence[str | int], value: Any) -> dict[str, Any]:

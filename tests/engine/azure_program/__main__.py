@@ -33,41 +33,6 @@ else:
         address_space={"address_prefixes": ["10.9.0.0/16"]},
         opts=with_provider,
     )
-    security = az.network.NetworkSecurityGroup(
-        "security",
-        resource_group_name=group.name,
-        network_security_group_name="nsg-apps",
-        security_rules=[
-            az.network.SecurityRuleArgs(
-                name="DenyAllInbound",
-                priority=4096,
-                direction="Inbound",
-                access="Deny",
-                protocol="*",
-                source_address_prefix="*",
-                source_port_range="*",
-                destination_address_prefix="*",
-                destination_port_range="*",
-            )
-        ],
-        opts=with_provider,
-    )
-    egress_address = az.network.PublicIPAddress(
-        "egress-address",
-        resource_group_name=group.name,
-        public_ip_address_name="pip-egress",
-        sku={"name": "Standard"},
-        public_ip_allocation_method="Static",
-        opts=with_provider,
-    )
-    nat = az.network.NatGateway(
-        "nat",
-        resource_group_name=group.name,
-        nat_gateway_name="ng-small",
-        sku={"name": "Standard"},
-        public_ip_addresses=[{"id": egress_address.id}],
-        opts=with_provider,
-    )
     apps_subnet = az.network.Subnet(
         "apps-subnet",
         resource_group_name=group.name,
@@ -75,8 +40,6 @@ else:
         subnet_name="snet-apps",
         address_prefix="10.9.0.0/23",
         delegations=[{"name": "apps", "service_name": "Microsoft.App/environments"}],
-        network_security_group={"id": security.id},
-        nat_gateway={"id": nat.id},
         opts=with_provider,
     )
     endpoints_subnet = az.network.Subnet(
@@ -86,14 +49,6 @@ else:
         subnet_name="snet-endpoints",
         address_prefix="10.9.2.0/27",
         opts=pulumi.ResourceOptions(provider=provider, depends_on=[apps_subnet]),
-    )
-    gateway_subnet = az.network.Subnet(
-        "gateway-subnet",
-        resource_group_name=group.name,
-        virtual_network_name=network.name,
-        subnet_name="snet-gateway",
-        address_prefix="10.9.3.0/24",
-        opts=pulumi.ResourceOptions(provider=provider, depends_on=[endpoints_subnet]),
     )
     zone = az.privatedns.PrivateZone(
         "zone",
@@ -146,7 +101,6 @@ else:
             enable_rbac_authorization=True,
             public_network_access="Disabled",
         ),
-        tags={"application": "teams-ehr-connector"},
         opts=with_provider,
     )
     az.monitor.DiagnosticSetting(
@@ -395,95 +349,16 @@ else:
         notes="Logs.",
         opts=with_provider,
     )
-    certificate_reader = az.authorization.RoleAssignment(
-        "main-reads-certificate",
-        scope=vault.id.apply(lambda i: f"{i}/secrets/public-host"),
-        principal_id=main.principal_id,
-        principal_type="ServicePrincipal",
-        role_definition_id=definition + "4633458b-17de-408a-b874-0445c86b69e6",
-        opts=with_provider,
-    )
-    certificate_uri = vault.properties.vault_uri.apply(lambda uri: f"{uri}secrets/public-host")
     environment = az.app.ManagedEnvironment(
         "environment",
         resource_group_name=group.name,
         environment_name="cae-small",
-        identity={"type": "UserAssigned", "user_assigned_identities": [main.id]},
         vnet_configuration={"infrastructure_subnet_id": apps_subnet.id, "internal": True},
         app_logs_configuration={
             "destination": "log-analytics",
             "log_analytics_configuration": {"customer_id": workspace.customer_id},
         },
         opts=with_provider,
-    )
-    certificate = az.app.Certificate(
-        "certificate",
-        resource_group_name=group.name,
-        environment_name=environment.name,
-        certificate_name="public-host",
-        properties={"certificate_key_vault_properties": {"identity": main.id, "key_vault_url": certificate_uri}},
-        opts=pulumi.ResourceOptions(provider=provider, depends_on=[certificate_reader]),
-    )
-    firewall = az.network.WebApplicationFirewallPolicy(
-        "firewall",
-        resource_group_name=group.name,
-        policy_name="waf-small",
-        policy_settings={"state": "Enabled", "mode": "Prevention"},
-        managed_rules={"managed_rule_sets": [{"rule_set_type": "Microsoft_DefaultRuleSet", "rule_set_version": "2.1"}]},
-        opts=with_provider,
-    )
-    gateway_address = az.network.PublicIPAddress(
-        "gateway-address",
-        resource_group_name=group.name,
-        public_ip_address_name="pip-gateway",
-        sku={"name": "Standard"},
-        public_ip_allocation_method="Static",
-        opts=with_provider,
-    )
-    gateway_id = group.id.apply(lambda i: f"{i}/providers/Microsoft.Network/applicationGateways/agw-small")
-
-    def part(kind: str, name: str) -> Any:
-        return {"id": gateway_id.apply(lambda i: f"{i}/{kind}/{name}")}
-
-    gateway = az.network.ApplicationGateway(
-        "gateway",
-        resource_group_name=group.name,
-        application_gateway_name="agw-small",
-        sku={"name": "WAF_v2", "tier": "WAF_v2"},
-        autoscale_configuration={"min_capacity": 0, "max_capacity": 2},
-        identity=az.network.ManagedServiceIdentityArgs(
-            type=az.network.ResourceIdentityType.USER_ASSIGNED, user_assigned_identities=[main.id]
-        ),
-        firewall_policy={"id": firewall.id},
-        gateway_ip_configurations=[{"name": "subnet", "subnet": {"id": gateway_subnet.id}}],
-        frontend_ip_configurations=[{"name": "public", "public_ip_address": {"id": gateway_address.id}}],
-        frontend_ports=[{"name": "https", "port": 443}],
-        ssl_certificates=[{"name": "public-host", "key_vault_secret_id": certificate_uri}],
-        backend_address_pools=[{"name": "environment", "backend_addresses": [{"ip_address": environment.static_ip}]}],
-        backend_http_settings_collection=[
-            {"name": "app", "protocol": "Https", "port": 443, "host_name": "localhost", "request_timeout": 120}
-        ],
-        http_listeners=[
-            {
-                "name": "app",
-                "protocol": "Https",
-                "host_name": "localhost",
-                "frontend_ip_configuration": part("frontendIPConfigurations", "public"),
-                "frontend_port": part("frontendPorts", "https"),
-                "ssl_certificate": part("sslCertificates", "public-host"),
-            }
-        ],
-        request_routing_rules=[
-            {
-                "name": "app",
-                "rule_type": "Basic",
-                "priority": 100,
-                "http_listener": part("httpListeners", "app"),
-                "backend_address_pool": part("backendAddressPools", "environment"),
-                "backend_http_settings": part("backendHttpSettingsCollection", "app"),
-            }
-        ],
-        opts=pulumi.ResourceOptions(provider=provider, depends_on=[certificate_reader]),
     )
     if app_source:
         env: list[Any] = [{"name": "VARIABLE", "value": "x" * variable_size if variable_size else variable}]
