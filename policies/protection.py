@@ -12,6 +12,7 @@ from schemas.vocabulary import Cloud
 STATE = frozenset(
     {
         "authorization:ManagementLockByScope",
+        "containerregistry:Registry",
         "dbforpostgresql:Database",
         "dbforpostgresql:Server",
         "keyvault:Key",
