@@ -1,6 +1,6 @@
 """Production's state is protected: Pulumi deletes none of it, whatever the program says.
 
-Owns which types hold data, and what locks them. Where cloud is emulated nothing is protected, so that `pulumi destroy`
+Owns which types hold data, what locks them, and the addresses that others allow. Where cloud is emulated nothing is protected, so that `pulumi destroy`
 leaves nothing.
 """
 
@@ -17,6 +17,7 @@ STATE = frozenset(
         "dbforpostgresql:Server",
         "keyvault:Key",
         "keyvault:Vault",
+        "network:PublicIPAddress",
         "operationalinsights:Workspace",
         "resources:ResourceGroup",
         "storage:BlobContainer",
