@@ -1,7 +1,7 @@
 """Production's state is protected: Pulumi deletes none of it, whatever the program says.
 
-Owns which types hold data, what locks them, and the addresses that others allow. Where cloud is emulated nothing is protected, so that `pulumi destroy`
-leaves nothing.
+Owns which types hold data, what locks them, and the addresses that others allow. Where cloud is emulated nothing is
+protected, so that `pulumi destroy` leaves nothing.
 """
 
 from collections.abc import Iterator
