@@ -91,8 +91,8 @@ def _gone(resource: Emitted) -> Step:
 
 
 def _refused_by_azure(resource: Emitted, was: dict[str, Any], now: dict[str, Any]) -> str | None:
-    if resource.type == PROVIDER:
-        return None
+    if resource.type == PROVIDER or now.get("properties") == UNKNOWN:
+        return None  # what is not known yet cannot be judged
     row = TYPES[resource.type]
     paths = not_changeable(row.arm_type, row.to_arm("/plan", was), row.to_arm("/plan", now))
     return f"Azure changes no {', '.join(paths)}" if paths else None

@@ -16,6 +16,8 @@ DATA: Mapping[str, str] = {
     "azure-native:storage:BlobServiceProperties": "earlier versions, and what was deleted by mistake",
     "azure-native:storage:BlobContainer": "the list of revocations, the anchored heads of the audit",
     "azure-native:storage:BlobContainerImmutabilityPolicy": "that anchored heads stay as they are",
+    "azure-native:containerregistry:Registry": "the images that revisions are started from",
+    "azure-native:network:PublicIPAddress": "the address that hospitals allow, or resolve the host to",
     "azure-native:operationalinsights:Workspace": "the logs of the time that an auditor asks for",
 }
 """Type to what is lost. In production on Azure they are protected, and Azure keeps them when Pulumi lets go."""
@@ -23,7 +25,6 @@ DATA: Mapping[str, str] = {
 PLACES: Mapping[str, str] = {
     "azure-native:network:VirtualNetwork": "the server's and the endpoints' place",
     "azure-native:network:Subnet": "the server's place, which it can never leave",
-    "azure-native:network:PublicIPAddress": "the address that hospitals allow, or resolve the host to",
     "azure-native:privatedns:PrivateZone": "the name by which the server is found",
     "azure-native:managedidentity:UserAssignedIdentity": "the principal that roles, database and app registration know",
 }
@@ -31,6 +32,7 @@ PLACES: Mapping[str, str] = {
 
 MADE_AGAIN = frozenset(
     {
+        "azure-native:app:Certificate",
         "azure-native:app:ContainerApp",
         "azure-native:app:ManagedEnvironment",
         "azure-native:authorization:ManagementLockByScope",
