@@ -192,6 +192,7 @@ class Geography(pulumi.ComponentResource):
             *storage.reachable,
             *registry.reachable,
             *access_to_all,
+            *certificates.readable,
             *database.ready,
             *diagnostics.settings,
         ]

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from schemas.problems import Path
-from schemas.rules.rule import Violation, connections_of, enum_text, organizations_of, rule
+from schemas.rules.rule import Violation, connections_of, enum_text, geographies_of, organizations_of, rule
 from schemas.stack_config import EhrConnection, Organization, StackConfig
 from schemas.vocabulary import EhrKind, GeographyName, Stage
 
@@ -73,5 +73,23 @@ CONFIGURATION_SECRETS = tuple(f"{geography}-configuration-" for geography in Geo
 @rule("credential-name-reserved")
 def credentials_have_names_of_their_own(stack: StackConfig) -> Iterator[Violation]:
     for path, _, _, name in _credentials(stack):
-        if name.lower() in RESERVED_SECRETS or name.lower().startswith(CONFIGURATION_SECRETS):
+        if _is_reserved(name):
             yield Violation(path, "a name that the connector does not use for its own secrets", "such a name")
+
+
+@rule("certificate-name-taken")
+def certificates_have_names_of_their_own(stack: StackConfig) -> Iterator[Violation]:
+    """A certificate of a vault is a secret too; gateway and environment may read it."""
+    credentials = {name.lower() for _, _, _, name in _credentials(stack)}
+    for path, _, geography in geographies_of(stack):
+        for key, name in (
+            ("publicHost", geography.certificates.public_host),
+            ("portalHost", geography.certificates.portal_host),
+        ):
+            if isinstance(name, str) and (_is_reserved(name) or name.lower() in credentials):
+                expected = "a name that no credential and no secret of the connector's own has"
+                yield Violation((*path, "certificates", key), expected, "such a name")
+
+
+def _is_reserved(name: str) -> bool:
+    return name.lower() in RESERVED_SECRETS or name.lower().startswith(CONFIGURATION_SECRETS)

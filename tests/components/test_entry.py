@@ -1,13 +1,19 @@
 """The edge of a geography: what comes in, what goes out, and from which address."""
 
+import re
 from ipaddress import IPv4Network
 from typing import Any
 
 import pytest
+from pydantic.alias_generators import to_camel
 
 from components.access import KEY_VAULT_SECRETS_USER
 from runtime.visit.rows import HEARTBEAT_SECONDS
+from schemas.stack_config import Certificates, Network
+from schemas.strict_yaml import read_yaml
+from schemas.vocabulary import GeographyName
 from tests.support.program import guid, run, sample, stack_of
+from tests.support.samples import ROOT
 
 SUBNETS = ("apps", "database", "private-endpoints", "gateway")
 RANGES = {
@@ -344,6 +350,13 @@ def test_certificates_are_read_once_the_role_and_the_way_to_the_vault_are_there(
         assert needed <= program.one(type_, name=name).depends_on
 
 
+def test_the_vaults_lock_comes_after_the_roles_below_it_and_goes_before_them() -> None:
+    program = sample("prod")
+    (role,) = [r.urn for r in program.resources if r.name == "emea-certificates-access-public-host-entry"]
+    lock = program.one("azure-native:authorization:ManagementLockByScope", name="emea-governance-vault")
+    assert role in lock.depends_on
+
+
 def test_one_certificate_may_be_for_both_hosts() -> None:
     stack = stack_of("test")
     name = next(iter(stack.geographies))
@@ -370,3 +383,27 @@ def test_the_ranges_of_this_test_are_those_of_the_sample() -> None:
         ranges.gateway_subnet,
     ] == [*RANGES]
     assert all(IPv4Network(r).subnet_of(IPv4Network(ranges.address_space)) for r in RANGES)
+
+
+# --- docs/certificates.md ---------------------------------------------------------------------------------------
+
+DOCUMENT = (ROOT / "docs" / "certificates.md").read_text("utf-8")
+
+
+def test_the_documented_setting_is_one_that_the_configuration_takes() -> None:
+    (block,) = re.findall(r"```yaml\n(.*?)```", DOCUMENT, re.DOTALL)
+    document: Any = read_yaml(block).value
+    given = document["teams-ehr-connector:geographies"]["emea"]["certificates"]
+    assert Certificates.model_validate(given) == stack_of("test").geographies[GeographyName.EMEA].certificates
+
+
+def test_documented_names_are_those_that_are_emitted() -> None:
+    emitted = sample("test")
+    names = {i.inputs["resourceName"] for i in emitted.of("azure-native:managedidentity:UserAssignedIdentity")}
+    documented = re.findall(r"`(id-[a-z-]+)<geography>-<stage>`", DOCUMENT)
+    assert {f"{prefix}emea-test" for prefix in documented} == {n for n in names if n == "id-entry-emea-test"}
+    assert set(re.findall(r"output `(\w+)`", DOCUMENT)) <= set(emitted.outputs["emea"])
+    settings = {to_camel(field) for field in Network.model_fields}
+    assert set(re.findall(r"`network\.(\w+)`", DOCUMENT)) <= settings
+    for link in re.findall(r"\]\(([^)#]+)", DOCUMENT):
+        assert (ROOT / "docs" / link).is_file(), link

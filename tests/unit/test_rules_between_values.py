@@ -8,6 +8,7 @@ import pytest
 
 from schemas.problems import Severity
 from schemas.rules import RULES
+from tests.support.edge_rows import EDGE_ROWS
 from tests.support.samples import load, replaced, stack_files, text
 
 LOCAL, TEST, PROD = "Pulumi.local.yaml", "Pulumi.test.yaml", "Pulumi.prod.yaml"
@@ -42,6 +43,7 @@ Pairs = list[tuple[str, str]]
 
 ROWS: list[tuple[str, str, Pairs, str]] = [
     # code, file, texts to replace, path of the value that is reported
+    *EDGE_ROWS,
     (
         "region-outside-geography",
         LOCAL,
@@ -78,35 +80,6 @@ ROWS: list[tuple[str, str, Pairs, str]] = [
         LOCAL,
         [("appsSubnet: 10.21.0.0/23", "appsSubnet: 10.21.0.0/28")],
         "geographies.americas.network.appsSubnet",
-    ),
-    (
-        "subnet-too-small",
-        LOCAL,
-        [("gatewaySubnet: 10.21.4.0/24", "gatewaySubnet: 10.21.4.0/27")],
-        "geographies.americas.network.gatewaySubnet",
-    ),
-    (
-        "operator-range-inside",
-        LOCAL,
-        [
-            (
-                "gatewaySubnet: 10.21.4.0/24\n",
-                "gatewaySubnet: 10.21.4.0/24\n        operatorRanges: [10.90.0.0/24, 10.0.0.0/8]\n",
-            )
-        ],
-        "geographies.americas.network.operatorRanges[1]",
-    ),
-    (
-        "region-without-zones",
-        PROD,
-        [("location: eastus2", "location: westus"), ("- centralus", "- westus")],
-        "geographies.americas.location",
-    ),
-    (
-        "certificate-missing",
-        LOCAL,
-        [("        portalHost: portal-host\n", "")],
-        "geographies.americas.certificates.portalHost",
     ),
     ("organization-id-repeated", PRAIRIE, [("id: prairie\n", "id: lakeside\n")], "organizations[1].id"),
     ("organization-geography-missing", TEST, [("    emea:\n", "    apac:\n")], "organizations[1].geography"),
