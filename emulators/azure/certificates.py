@@ -7,7 +7,7 @@ it: a secret, the certificate with its key as PKCS #12. Leaves out issuance and 
 
 import base64
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +43,12 @@ def bring(state: Path, contents: Contents, vault: Mapping[str, Any]) -> None:
                 name, _pkcs12(state, f"{vault['name']}-{name}", hosts), content_type=CONTENT_TYPE
             )
             contents.put(_shown(arm_id, name, vault, kept["version"]))
+
+
+def with_its_vault(key: str, vaults: Collection[str]) -> bool:
+    """Whether this is a certificate that was brought into one of these; all in lower case."""
+    vault, _, name = key.rpartition("/secrets/")
+    return name in BROUGHT and vault in vaults
 
 
 def check(state: Path, contents: Contents, arm: Mapping[str, Any]) -> None:

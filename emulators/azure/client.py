@@ -21,6 +21,7 @@ from typing import Any, cast
 import psutil
 
 from emulators.azure import held, layout
+from emulators.azure.certificates import with_its_vault
 from emulators.azure.errors import SupervisorUnavailable
 from emulators.azure.store import Store
 from emulators.state import MARKER_VARIABLE, STATE_VARIABLE
@@ -101,11 +102,14 @@ def wait_until_ended(state: Path, timeout_seconds: float = END_SECONDS) -> None:
 
 
 def forget(state: Path, keep_ids: Iterable[str]) -> list[str]:
-    """Remove what Pulumi does not know, after a killed update; returns the ids. Processes go at the next reconcile."""
+    """Remove what Pulumi does not know, after a killed update; returns the ids. Processes go at the next reconcile.
+
+    Certificates that operators brought stay in a vault that stays: no program ever made them.
+    """
     keep = {arm_id.lower() for arm_id in keep_ids}
     store = Store(state)
     with store.transaction() as contents:
-        unknown = [arm for key, arm in contents.resources.items() if key not in keep]
+        unknown = [arm for key, arm in contents.resources.items() if key not in keep and not with_its_vault(key, keep)]
         held.delete(state, (arm for arm in unknown if arm["type"] in WITH_DATA))
         gone = [arm["id"] for arm in unknown]
         for arm_id in gone:

@@ -31,11 +31,17 @@ class _Declaring:
     """The expression that gives a text which only Azure knows."""
     urns: dict[str, str] = field(default_factory=dict[str, str])
     """Whose it is, by expression."""
+    names: dict[str, str] = field(default_factory=dict[str, str])
+    """Of each resource so far, by URN: also one that it was given, which others take from it all the same."""
 
     def line(self, resource: Emitted) -> str:
         variable = f"r{len(self.variables)}"
         used: set[str] = set()
-        inputs = {k: self._source(v, used) for k, v in resource.inputs.items() if not k.startswith("__")}
+        inputs = {
+            k: self._source(v, self._known(resource, k), used)
+            for k, v in resource.inputs.items()
+            if not k.startswith("__")
+        }
         arguments = _arguments(resource.type, inputs)
         given = ", ".join(f"{k}={v}" for k, v in self._options(resource, used).items())
         options = f"opts=pulumi.ResourceOptions({given})"
@@ -56,7 +62,15 @@ class _Declaring:
         }
         return options
 
+    def _known(self, resource: Emitted, property_: str) -> Mapping[str, str]:
+        """What this property may take, as expressions by text."""
+        owners = [urn for urn in resource.made_from.get(property_, ()) if urn in self.names]
+        return self.taken | {self.names[urn]: f"{self.variables[urn]}.name" for urn in owners}
+
     def _take(self, resource: Emitted, variable: str) -> None:
+        if isinstance(name := resource.outputs.get("name"), str):
+            self.names[resource.urn] = name
+            self.urns[f"{variable}.name"] = resource.urn
         given = set(_texts(resource.inputs))
         for answer, called in TAKEN.items():
             value = resource.id if answer == "id" else resource.outputs.get(answer)
@@ -64,24 +78,24 @@ class _Declaring:
                 self.taken[value] = f"{variable}.{called}"
                 self.urns[f"{variable}.{called}"] = resource.urn
 
-    def _source(self, value: Any, used: set[str]) -> str:
+    def _source(self, value: Any, taken: Mapping[str, str], used: set[str]) -> str:
         match value:
             case str():
-                return self._text(value, used)
+                return self._text(value, taken, used)
             case dict():
-                return f"{{{', '.join(f'{k!r}: {self._source(v, used)}' for k, v in value.items())}}}"
+                return f"{{{', '.join(f'{k!r}: {self._source(v, taken, used)}' for k, v in value.items())}}}"
             case list():
-                return f"[{', '.join(self._source(v, used) for v in value)}]"
+                return f"[{', '.join(self._source(v, taken, used) for v in value)}]"
             case _:
                 return repr(int(value) if isinstance(value, float) and value.is_integer() else value)
 
-    def _text(self, text: str, used: set[str]) -> str:
-        known = sorted((t for t in self.taken if t in text), key=len, reverse=True)
+    def _text(self, text: str, taken: Mapping[str, str], used: set[str]) -> str:
+        known = sorted((t for t in taken if t in text), key=len, reverse=True)
         if not known:
             return repr(text)
         parts = [p for p in re.split(f"({'|'.join(map(re.escape, known))})", text) if p]
-        used |= {self.urns[self.taken[p]] for p in parts if p in self.taken}
-        sources = [self.taken.get(p, repr(p)) for p in parts]
+        used |= {self.urns[taken[p]] for p in parts if p in taken}
+        sources = [taken.get(p, repr(p)) for p in parts]
         return sources[0] if len(sources) == 1 else f"pulumi.Output.concat({', '.join(sources)})"
 
 

@@ -102,6 +102,16 @@ def test_what_pulumi_does_not_know_is_forgotten_with_its_secrets(tmp_path: Path)
     assert list(store.read().resources) == ["/subscriptions/s/resourcegroups/known"]
 
 
+def test_certificates_that_operators_brought_stay_in_a_vault_that_stays(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    with store.transaction() as contents:
+        for vault in ("known", "unknown"):
+            for arm_id in (f"/vaults/{vault}", f"/vaults/{vault}/secrets/public-host", f"/vaults/{vault}/secrets/other"):
+                contents.put({"id": arm_id, "type": "x", "properties": {}})
+    client.forget(tmp_path, ["/vaults/known"])
+    assert list(store.read().resources) == ["/vaults/known", "/vaults/known/secrets/public-host"]
+
+
 def test_a_transaction_that_raises_writes_nothing(tmp_path: Path) -> None:
     store = Store(tmp_path)
     with suppress(ZeroDivisionError), store.transaction() as contents:

@@ -1,8 +1,8 @@
 """Logs, locks and regions are judged on the whole stack: what is emitted passes, and each lack is told."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import chdir
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -30,12 +30,17 @@ class Stack:
     """A sample stack, to be changed: inputs by type and name, and what properties name."""
 
     name: str
-    inputs: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict[tuple[str, str], dict[str, Any]])
+    inputs: dict[tuple[str, str], dict[str, Any]]
+    ids: Mapping[tuple[str, str], str]
 
     @classmethod
     def of(cls, name: str) -> "Stack":
-        emitted = [r for r in sample(name).resources if r.type.startswith("azure-native:")]
-        return cls(name, {(r.type.removeprefix("azure-native:"), r.name): dict(r.inputs) for r in emitted})
+        emitted = {
+            (r.type.removeprefix("azure-native:"), r.name): r
+            for r in sample(name).resources
+            if r.type.startswith("azure-native:")
+        }
+        return cls(name, {k: dict(r.inputs) for k, r in emitted.items()}, {k: r.id for k, r in emitted.items()})
 
     def change(self, type_: str, name: str, path: str, value: Any) -> None:
         self.inputs[type_, name] = changed(self.inputs[type_, name], path, value)
@@ -54,11 +59,8 @@ class Stack:
         return PolicyResource(f"azure-native:{key[0]}", props, urn, key[1], OPTIONS, None, None, [], {})
 
     def _ids(self, key: tuple[str, str]) -> set[str]:
-        inputs = self.inputs[key]
-        if key[0] == "keyvault:Vault":
-            return {f"/azure/providers/Microsoft.KeyVault/vaults/{inputs['vaultName']}"}
-        own = {inputs["accountName"]} if key[0] == "storage:StorageAccount" else set[str]()
-        return own | {f"/azure/azure-native:{key[0]}/{key[1]}"}
+        own = {self.inputs[key]["accountName"]} if key[0] == "storage:StorageAccount" else set[str]()
+        return own | {self.ids[key]} if key in self.ids else own
 
 
 def judged(policy: StackValidationPolicy, stack: Stack) -> dict[str, str]:
