@@ -4,6 +4,9 @@ Owns which log categories of a type are kept ("Supported logs" of the Azure Moni
 components' resources join in `geography.py`, by one line each. Metrics stay where Azure keeps them: the alerts of
 `alerts.py` read them there.
 
+The gateway's access log is not kept: it holds every query string (`requestQuery`), and ours carry launch tickets and
+authorization codes. Its firewall log is scrubbed of them (`firewall.py`), and the apps print each launch and refusal.
+
 The Container Apps environment needs its setting more than others: with the destination `azure-monitor` nothing that a
 container prints is kept anywhere else.
 """
@@ -19,7 +22,7 @@ CATEGORIES: dict[str, tuple[str, ...]] = {
     "containerregistry:Registry": ("ContainerRegistryLoginEvents", "ContainerRegistryRepositoryEvents"),
     "dbforpostgresql:Server": ("PostgreSQLLogs", "PostgreSQLFlexSessions"),
     "keyvault:Vault": ("AuditEvent", "AzurePolicyEvaluationDetails"),
-    "network:ApplicationGateway": ("ApplicationGatewayAccessLog", "ApplicationGatewayFirewallLog"),
+    "network:ApplicationGateway": ("ApplicationGatewayFirewallLog",),
     "network:NetworkSecurityGroup": ("NetworkSecurityGroupEvent", "NetworkSecurityGroupRuleCounter"),
     "network:PublicIPAddress": ("DDoSMitigationFlowLogs", "DDoSMitigationReports", "DDoSProtectionNotifications"),
     "network:VirtualNetwork": ("VMProtectionAlerts",),

@@ -110,3 +110,11 @@ def test_parameters_that_need_a_restart_are_written_before_the_database_is_made(
         before = {resources[u].inputs.get("configurationName") for u in upstream(database.urn)}
         assert PARAMETERS.keys() <= before
     assert next(iter(PARAMETERS)) == "azure.extensions"
+
+
+@pytest.mark.parametrize("stack", ["local", "local-prod", "test", "prod"])
+def test_no_log_with_query_strings_is_kept(stack: str) -> None:
+    """They carry launch tickets and authorization codes; what the firewall logs is scrubbed of values."""
+    kept = {log["category"] for s in sample(stack).of(SETTING) for log in s.inputs["logs"]}
+    assert "ApplicationGatewayFirewallLog" in kept
+    assert "ApplicationGatewayAccessLog" not in kept

@@ -106,8 +106,8 @@ def test_certificates_that_operators_brought_stay_in_a_vault_that_stays(tmp_path
     store = Store(tmp_path)
     with store.transaction() as contents:
         for vault in ("known", "unknown"):
-            for arm_id in (f"/vaults/{vault}", f"/vaults/{vault}/secrets/public-host", f"/vaults/{vault}/secrets/other"):
-                contents.put({"id": arm_id, "type": "x", "properties": {}})
+            for below in ("", "/secrets/public-host", "/secrets/other"):
+                contents.put({"id": f"/vaults/{vault}{below}", "type": "x", "properties": {}})
     client.forget(tmp_path, ["/vaults/known"])
     assert list(store.read().resources) == ["/vaults/known", "/vaults/known/secrets/public-host"]
 
