@@ -31,13 +31,17 @@ class Provider:
 
     async def press(self, csn: str) -> Page:
         """Press "Begin virtual visit"; what the EHR's frame shows then."""
+        return await self.browser.open(await self.frame(csn))
+
+    async def frame(self, csn: str) -> str:
+        """The launch URL that the EHR puts into its frame."""
         page = await self.browser.open(f"{self.ehr.url}/hyperspace?environment={self.stage}")
         if page.forms and page.forms[0].action.endswith("/sign-in"):
             page = await self.browser.submit(page, page.form("/sign-in", user=self.user.id), user=self.user.id)
         framing = await self.browser.submit(page, page.form("/launch", csn=csn))
         if not framing.frames:
             raise PageUnexpected(f"no frame on {framing.described}")
-        return await self.browser.open(framing.frames[0])
+        return framing.frames[0]
 
     async def begin(self, csn: str) -> Page:
         """Begin; the first time, sign in to Microsoft and confirm the link. The visit's page."""

@@ -7,13 +7,14 @@ import argparse
 import sys
 from collections.abc import Callable
 
-from tests.bench import components, deciding, previews, starting
+from tests.bench import components, deciding, launches, previews, starting
 
 MEASUREMENTS: dict[str, Callable[[argparse.Namespace], None]] = {
     "starting": lambda chosen: starting.measure(3 * chosen.rounds),
     "deciding": lambda chosen: deciding.measure(chosen.organizations),
     "previews": lambda chosen: previews.measure(chosen.organizations, chosen.rounds),
     "components": lambda chosen: components.measure(chosen.rounds),
+    "launches": lambda chosen: launches.measure(10 * chosen.rounds),
 }
 
 

@@ -14,7 +14,7 @@ import pytest
 from emulators.azure.errors import AzureError
 from emulators.azure.postgres import SUPERUSER, PostgresServer, Template, Wanted
 from emulators.azure.processes import Children
-from tests.support.azure_cloud import free_port
+from tests.support.ports import free_port
 
 INIT = "aaaaaaaa-0000-4000-8000-000000000000"
 APPLICATION = "bbbbbbbb-0000-4000-8000-000000000000"

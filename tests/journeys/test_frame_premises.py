@@ -12,7 +12,8 @@ from starlette.routing import Route
 
 from emulators import tls
 from tests.support.browser_journeys import open_window
-from tests.support.ehr_emulator import free_port, serving
+from tests.support.ehr_emulator import serving
+from tests.support.ports import free_port
 
 COOKIE = "Path=/; Secure; HttpOnly; SameSite=None"
 

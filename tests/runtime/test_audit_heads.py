@@ -23,7 +23,7 @@ from schemas.audit_chain import ChainedRow, Finding, Flaw, Head, head_name, read
 from schemas.promotion.envelope import StatementFile
 from schemas.vocabulary import GeographyName, Stage
 from tests.support.audit_chains import chained, contents_of
-from tests.support.ehr_emulator import free_port
+from tests.support.ports import free_port
 from tests.support.postgres import APPLICATION, PASSWORD, PORTAL, WORKER, PostgresServer
 from tests.support.visits import Clinic, clinic
 from workflow.audit_rows import chained_rows, unchained_rows

@@ -25,7 +25,8 @@ from schemas.configuration_document import Chunks, pack
 from schemas.handover import Handover
 from schemas.vocabulary import GeographyName, RuntimeRole, Stage
 from tests.support.connector import document, settings_for
-from tests.support.ehr_emulator import free_port, serving
+from tests.support.ehr_emulator import serving
+from tests.support.ports import free_port
 from tests.support.postgres import (
     APPLICATION,
     APPLICATION_PRINCIPAL,

@@ -17,7 +17,7 @@ from schemas.handover import Handover
 from schemas.promotion.envelope import StatementFile, Verified, verify
 from schemas.promotion.statement import Rehearsal, at, moment
 from schemas.vocabulary import GeographyName, Stage
-from tests.support.ehr_emulator import free_port
+from tests.support.ports import free_port
 from tests.support.postgres import APPLICATION, PostgresServer
 from tests.support.privileges import login
 from tests.support.statements import IMAGE, private_key, revocations, statement_file

@@ -11,7 +11,7 @@ import pytest
 from runtime import worker
 from runtime.bootstrap import Services
 from runtime.tasks import end
-from tests.support.ehr_emulator import free_port
+from tests.support.ports import free_port
 from tests.support.postgres import PostgresServer
 from tests.support.visits import Clinic, clinic, staff
 

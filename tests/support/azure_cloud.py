@@ -7,7 +7,6 @@ import json
 import os
 import re
 import shutil
-import socket
 import ssl
 import subprocess
 import sys
@@ -26,6 +25,7 @@ from emulators.azure.images import Images
 from emulators.azure.store import Store
 from emulators.state import MARKER_VARIABLE, STATE_VARIABLE
 from emulators.world import WORLD_VARIABLE
+from tests.support.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 PROGRAM = ROOT / "tests" / "engine" / "azure_program"
@@ -195,12 +195,6 @@ class _AllStatuses(urllib.request.HTTPErrorProcessor):
         return response
 
     https_response = http_response
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def until(what: Callable[[], bool], seconds: float) -> None:

@@ -7,7 +7,6 @@ import base64
 import hashlib
 import json
 import secrets
-import socket
 import threading
 import time
 from collections.abc import Generator, Mapping
@@ -38,6 +37,7 @@ from emulators.ehr.instance import Instance
 from emulators.hosting import HostCheck, JsonLines, RawRequestLog
 from emulators.world import Appointment, Ehr, EhrClient, EhrEnvironment, EhrPatient, EhrUser
 from schemas.vocabulary import ClientRole, Stage
+from tests.support.ports import free_port
 
 CONNECTOR = "https://localhost:8441"
 CSN, OTHER_CSN = "1000101", "1000201"
@@ -82,12 +82,6 @@ class Keys:
         else:
             public = json.loads(ECAlgorithm.to_jwk(key.public_key()))
         return {**{k: v for k, v in public.items() if k != "key_ops"}, "kid": kid, "use": "sig"}
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 @contextmanager

@@ -10,7 +10,6 @@ import json
 import os
 import re
 import secrets
-import socket
 import subprocess
 import sys
 import threading
@@ -41,6 +40,7 @@ from starlette.routing import Route
 
 from emulators import tls
 from emulators.world import World, load_world
+from tests.support.ports import free_port
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 HOME_TENANT = "1a1a1a1a-0000-4000-8000-000000000000"
@@ -58,12 +58,6 @@ OTHER_PRINCIPAL = "5d5d5d5d-0000-4000-8000-000000000002"
 PORTAL_APPLICATION = "2b2b2b2b-0000-4000-8000-000000000003"
 PORTAL_PRINCIPAL = "5d5d5d5d-0000-4000-8000-000000000003"
 ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def world_on_free_ports(**graph: Any) -> World:

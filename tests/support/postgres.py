@@ -7,7 +7,6 @@ functions of the emulated Azure, and one password for every role. Databases are 
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -21,6 +20,7 @@ from typing import Any
 import psycopg
 
 from emulators.azure.postgres import BINARIES, CONFIGURATION, ENTRA, HBA, SUPERUSER, UNPRIVILEGED, privileges
+from tests.support.ports import free_port
 
 INIT, APPLICATION, WORKER = "connector_init", "connector_application", "connector_worker"
 PORTAL = "connector_portal"
@@ -113,19 +113,13 @@ class PostgresServer:
 @contextmanager
 def restored(backup: Path) -> Generator[PostgresServer]:
     """A new server, at another address, from a backup."""
-    server = PostgresServer(backup, _free_port())
+    server = PostgresServer(backup, free_port())
     try:
         server.start()
         yield server
     finally:
         server.stop()
         shutil.rmtree(backup, ignore_errors=True)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 @contextmanager
@@ -142,7 +136,7 @@ def running_postgres() -> Generator[PostgresServer]:
         with (folder / "postgresql.conf").open("a") as file:
             file.write(CONFIGURATION + "\nsynchronous_commit = on\n")  # what is committed survives a kill
         (folder / "pg_hba.conf").write_text(HBA)
-        server = PostgresServer(folder, _free_port())
+        server = PostgresServer(folder, free_port())
         server.start()
         try:
             with server.administrator() as connection:

@@ -24,7 +24,7 @@ from emulators.azure.processes import Children, Kept, stop
 from emulators.azure.services import port_problem
 from emulators.azure.store import Store
 from emulators.hosting import HostCheck, JsonLines, RawRequestLog
-from tests.support.azure_cloud import free_port
+from tests.support.ports import free_port
 
 SLEEP = [sys.executable, "-c", "import time; time.sleep(600)"]
 STUBBORN = [

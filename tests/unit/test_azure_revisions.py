@@ -19,7 +19,7 @@ from emulators.azure.images import Images
 from emulators.azure.managed_identity import ManagedIdentityEndpoint
 from emulators.azure.processes import Children
 from emulators.azure.tokens import Issuer, Token
-from tests.support.azure_cloud import free_port
+from tests.support.ports import free_port
 
 SERVER_NAME = "crone.azurecr.io"
 IMAGE = f"{SERVER_NAME}/teams-ehr-connector@sha256:{64 * 'a'}"

@@ -26,10 +26,10 @@ from tests.support.ehr_emulator import (
     PATIENT,
     PROVIDER,
     RunningEhr,
-    free_port,
     query_of,
     running_ehr,
 )
+from tests.support.ports import free_port
 
 JSON = {"Accept": "application/json"}
 

@@ -1,0 +1,191 @@
+"""`python -m tests.bench.bare PORT STATE CONNECTION ORGANIZER`: a launch as nothing but its calls, by a bare Starlette handler.
+
+Runs in the environment of an application's replica, with its HTTP client, pool, credentials and event loop, and makes
+the calls that a returning provider's launch makes, one after the other. It checks nothing, keeps nothing and shows
+nothing: no state, nonce, id_token, database, seal, audit, session or page of a visit. Serves TLS itself, so it is
+spared even the ingress.
+"""
+
+import asyncio
+import base64
+import hashlib
+import secrets
+import sys
+import uuid
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlencode
+
+import httpx
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
+from starlette.routing import Route
+
+from emulators import tls
+from runtime.bootstrap import Services, build
+from runtime.ehr.client_authentication import Credentials, credentials_for
+from runtime.ehr.discovery import Endpoints
+from runtime.http import open_clients
+from runtime.launch.flow import SCOPE
+from runtime.meeting.app_tokens import AppTokens
+from runtime.meeting.graph import LOBBY_SCOPE, call_events_resource
+from runtime.meeting.prepare import SUBJECT, SUBSCRIPTION_LIFETIME
+from runtime.settings import load
+from schemas.stack_config import EhrConnection
+
+NAME = "bench-bare"
+VERIFIER = secrets.token_urlsafe(32)
+CHALLENGE = base64.urlsafe_b64encode(hashlib.sha256(VERIFIER.encode()).digest()).rstrip(b"=").decode()
+LOBBY = {"lobbyBypassSettings": {"scope": LOBBY_SCOPE, "isDialInBypassEnabled": False}}
+PAGE = "<!doctype html><html lang=en><title>Visit</title><h1>Visit</h1>"
+
+
+@dataclass
+class Bare:
+    """`origin` is where it is reached; `organizer` is who begins every visit."""
+
+    services: Services
+    connection: EhrConnection
+    endpoints: Endpoints
+    credentials: Credentials
+    tenant: str
+    organizer: str
+    origin: str
+    graph_token: str
+    links_refused: bool = field(default=False)
+    """Graph gives this app no link of the browser kind; the application remembers that, too."""
+
+    @property
+    def path(self) -> str:
+        return f"/launch/provider/{self.connection.id}"
+
+    @property
+    def client(self) -> httpx.AsyncClient:
+        return self.services.http.client
+
+    async def launch(self, request: Request) -> Response:
+        parameters = {
+            "response_type": "code",
+            "client_id": self.connection.clients.provider.client_id,
+            "redirect_uri": f"{self.origin}{self.path}/callback",
+            "scope": SCOPE,
+            "state": secrets.token_urlsafe(32),
+            "nonce": secrets.token_urlsafe(32),
+            "aud": self.connection.fhir_base_url,
+            "launch": request.query_params["launch"],
+            "code_challenge": CHALLENGE,
+            "code_challenge_method": "S256",
+        }
+        return RedirectResponse(f"{self.endpoints.authorization}?{urlencode(parameters)}", 302)
+
+    async def callback(self, request: Request) -> Response:
+        form = {
+            "grant_type": "authorization_code",
+            "code": request.query_params["code"],
+            "redirect_uri": f"{self.origin}{self.path}/callback",
+            "code_verifier": VERIFIER,
+        }
+        headers = {"accept": "application/json", **self.credentials.headers}
+        answer = await self.client.post(self.endpoints.token, data=form | self.credentials.form, headers=headers)
+        answer.raise_for_status()
+        await self._meet()
+        return RedirectResponse("/visit/provider", 303)
+
+    async def _meet(self) -> None:
+        meetings = f"/v1.0/users/{self.organizer}/onlineMeetings"
+        made = await self._graph(
+            "POST", f"{meetings}/createOrGet", {"externalId": uuid.uuid4().hex * 2, "subject": SUBJECT}
+        )
+        meeting = f"{meetings}/{quote(made['id'], safe='')}"
+        await self._graph("PATCH", meeting, LOBBY)
+        await self._graph("GET", meeting)
+        if not self.links_refused:
+            try:
+                await self._graph("GET", f"{meeting}/getVirtualAppointmentJoinWebUrl")
+            except httpx.HTTPStatusError:
+                self.links_refused = True
+        await self._graph("POST", "/beta/subscriptions", self._subscription(made["joinWebUrl"]))
+
+    def _subscription(self, join_web_url: str) -> dict[str, Any]:
+        certificate = self.services.keys.notification
+        url = f"{self.origin}/graph/{secrets.token_urlsafe(32)}"
+        expires = datetime.now(UTC) + SUBSCRIPTION_LIFETIME - timedelta(minutes=1)
+        return {
+            "changeType": "updated",
+            "resource": call_events_resource(join_web_url),
+            "notificationUrl": url,
+            "lifecycleNotificationUrl": url,
+            "expirationDateTime": expires.strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "clientState": secrets.token_urlsafe(32),
+            "includeResourceData": True,
+            "encryptionCertificate": base64.b64encode(certificate.certificate_der).decode(),
+            "encryptionCertificateId": certificate.id,
+        }
+
+    async def _graph(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+        headers = {"authorization": f"Bearer {self.graph_token}", "prefer": "include-unknown-enum-members"}
+        answer = await self.client.request(method, self.services.settings.graph_url + path, json=body, headers=headers)
+        answer.raise_for_status()
+        return answer.json() if answer.content else {}
+
+
+async def validate(request: Request) -> Response:
+    """Graph asks whether the address of a subscription is ours."""
+    return PlainTextResponse(request.query_params["validationToken"])
+
+
+async def visit(_: Request) -> Response:
+    return HTMLResponse(PAGE)
+
+
+async def prepared(connection_id: str, organizer: str, origin: str) -> Bare:
+    """What the application, too, has before a launch: endpoints, credentials, a token for Graph."""
+    settings = load()
+    http = open_clients(settings.handover.ca_bundle)
+    services = await build(settings, http)
+    served = services.configuration.connection(connection_id)
+    assert served is not None, f"no connection {connection_id} in this geography"
+    client = served.connection.clients.provider
+    endpoints = await services.smart.endpoints(served.connection)
+    tenant = served.organization.tenant_id
+    return Bare(
+        services=services,
+        connection=served.connection,
+        endpoints=endpoints,
+        credentials=await credentials_for(services.vault, client.client_id, client.authentication, endpoints.token, 0),
+        tenant=tenant,
+        organizer=organizer,
+        origin=origin,
+        graph_token=await AppTokens(settings, services.identity_tokens, http)(tenant),
+    )
+
+
+async def main(port: int, state: Path, connection_id: str, organizer: str) -> None:
+    bare = await prepared(connection_id, organizer, f"https://localhost:{port}")
+    routes = [
+        Route(bare.path, bare.launch),
+        Route(f"{bare.path}/callback", bare.callback),
+        Route("/visit/provider", visit),
+        Route("/graph/{path}", validate, methods=["POST"]),
+    ]
+    certificate, key = (str(file) for file in tls.ensure_leaf(state, ["localhost"], NAME))
+    config = uvicorn.Config(
+        Starlette(routes=routes),
+        host="127.0.0.1",
+        port=port,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        ssl_certfile=certificate,
+        ssl_keyfile=key,
+    )
+    await uvicorn.Server(config).serve()
+
+
+if __name__ == "__main__":
+    asyncio.run(main(int(sys.argv[1]), Path(sys.argv[2]), *sys.argv[3:]))
