@@ -120,6 +120,19 @@ LOG_ALERTS = (
         "names it.",
     ),
     LogAlert(
+        name="host-certificate-ends",
+        severity=1,
+        events=("host-certificate-ends", "host-certificate-refused"),
+        above=0,
+        window="PT3H",
+        every="PT1H",
+        means="The certificate that the public host shows ends within 21 days, has ended, or is of no authority that"
+        " browsers trust: nobody will be able to begin a visit.",
+        to_do="The vault has no newer version, or the gateway cannot read it: see the certificate in the vault, and"
+        ' "Renewal" in docs/certificates.md. `code` of `host-certificate-refused` is OpenSSL\'s: 10 has ended, 18 to'
+        " 21 an unknown authority, 62 another host.",
+    ),
+    LogAlert(
         name="subscriptions-fail",
         severity=1,
         events=("subscription-not-renewed",),

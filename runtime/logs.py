@@ -19,6 +19,7 @@ ALLOWED = frozenset(
         "organization", "connection", "code", "reason", "party", "error", "where", "logger",  # what happened to whom
         "visit", "subscription", "attempt", "count", "task", "table", "change", "state", "seconds",  # visits and jobs
         "ready", "unready", "name", "advice",  # start and readiness
+        "sequence",  # place in the audit chain
     }
 )  # fmt: skip
 """`visit` and `subscription` are pseudonyms (first 8 hex digits of a keyed hash, or a random id)."""

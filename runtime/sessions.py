@@ -13,6 +13,7 @@ from starlette.responses import Response
 
 from runtime.bootstrap import Services, services_of
 from runtime.cookies import cookie_name, new_value, read_cookie, set_cookie
+from runtime.database import Connection
 from runtime.launch.model import Party, VisitSession
 from runtime.sealing import SealBroken
 
@@ -67,13 +68,11 @@ async def session_of(request: Request, party: Party) -> VisitSession | None:
     return visit if services.configuration.connection(visit.connection_id) else None
 
 
-async def end_session(request: Request, party: Party) -> None:
-    """Forget this browser's session on this side. Raises `DatabaseUnavailable`."""
-    services = services_of(request)
-    cookie = read_cookie(request, cookie_name(services.settings, party))
+async def end_session(request: Request, connection: Connection, party: Party) -> None:
+    """Forget this browser's session on this side, in the caller's transaction."""
+    cookie = read_cookie(request, cookie_name(services_of(request).settings, party))
     if cookie:
-        async with services.database.transaction() as connection:
-            await connection.execute("DELETE FROM connector.session WHERE session_hash = %s", (_hash(cookie),))
+        await connection.execute("DELETE FROM connector.session WHERE session_hash = %s", (_hash(cookie),))
 
 
 def _hash(cookie: str) -> bytes:

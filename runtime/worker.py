@@ -27,6 +27,7 @@ from starlette.routing import Route
 from runtime.audit_heads import AuditHeads
 from runtime.bootstrap import Services
 from runtime.errors import ConnectorError
+from runtime.host_certificate import tell_host_certificate
 from runtime.jobs import QUEUE, Job, defer
 from runtime.logs import log
 from runtime.meeting.prepare import prepare_visit
@@ -167,6 +168,7 @@ async def run(services: Services) -> None:
                 (60.0, "renew", lambda: renew_due(services)),
                 (60.0, "remove", lambda: remove_left_over(services)),
                 (3600.0, "certificate", lambda: tell_certificate(services)),
+                (3600.0, "host-certificate", lambda: tell_host_certificate(services)),
                 (REHEARSE_SECONDS, "rehearse", lambda: rehearse(services)),
                 (300.0, "purge", lambda: purge(services)),
                 (1.0, "chain", heads.chain),

@@ -32,13 +32,13 @@ async def enter(services: Services, request: Request, arrival: Arrival) -> Respo
 
     Whoever was here before on this side is out from now on, wherever this launch ends: the workstation may be shared.
     """
-    await end_session(request, arrival.party)
     if arrival.party is Party.PATIENT:
         return await _patient(services, request, arrival)
     connection = arrival.served.connection
     issuer = expected_issuer(connection, client_of(connection, Party.PROVIDER))
     user = ehr_user_hash(services.keys.user_hash_hmac, connection.id, issuer, arrival.person.subject)
     async with services.database.transaction() as database:
+        await end_session(request, database, Party.PROVIDER)
         account = await linked_account(database, user)
         await services.audit.record(
             database, AuditRow(Action.LAUNCHED, arrival.served.organization.id, connection.id, actor=user)
@@ -77,6 +77,7 @@ async def _patient(services: Services, request: Request, arrival: Arrival) -> Re
     connection, patient_id = arrival.served.connection, arrival.context.patient_id
     assert patient_id is not None, "context_of refuses a patient's launch without one"
     async with services.database.transaction() as database:
+        await end_session(request, database, Party.PATIENT)
         await services.audit.record(
             database, AuditRow(Action.LAUNCHED, arrival.served.organization.id, connection.id, detail="patient")
         )

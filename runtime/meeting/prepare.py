@@ -1,20 +1,19 @@
-"""Making a visit's meeting ready: meeting, lobby, link, subscription; each step once, each repeatable.
+"""Making a visit's meeting ready: meeting, lobby, link, subscription; each step once, and after a crash once more.
 
 Owns the order of the steps and the promise that no patient gets a link before the lobby was set and read back. One
-preparation of a visit runs at a time (a lease); a step that fails leaves the visit
-MENDING and a job that goes on. The subscription never holds a visit up: a meeting without live presence is still a
-visit.
+preparation of a visit runs at a time (a lease); a step that fails leaves the visit MENDING and a job that goes on. The
+subscription never holds a visit up: a meeting without live presence is still a visit.
 """
 
 from __future__ import annotations
 
 import asyncio
 import base64
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from runtime.audit import Action, AuditRow
 from runtime.database import Connection
@@ -24,8 +23,9 @@ from runtime.meeting import subscriptions
 from runtime.meeting.errors import GraphFailure, GraphRefused, GraphUnavailable
 from runtime.meeting.graph import Subscription, SubscriptionRequest
 from runtime.meeting.join_links import Meeting
+from runtime.meeting.subscriptions import SubscriptionRow, SubscriptionSecrets
 from runtime.visit.context import Organizer, VisitContext
-from runtime.visit.rows import VisitState, lease, load_visit, notify, release, save_context, set_state
+from runtime.visit.rows import VisitRow, VisitState, lease, load_visit, notify, release, save_context, set_state
 
 if TYPE_CHECKING:
     from runtime.bootstrap import Services
@@ -46,30 +46,54 @@ LEASE = timedelta(seconds=50)
 _LONGEST_WAIT = 300.0
 
 
+@dataclass
+class _Turn:
+    """One preparation: the visit as it was found, and what was done since and is not written yet."""
+
+    visit: VisitRow
+    context: VisitContext
+    unwritten: dict[str, Any] = field(default_factory=dict[str, Any])
+    """Fields of the context."""
+    subscribed: tuple[SubscriptionRow, Subscription] | None = None
+
+    @property
+    def key(self) -> bytes:
+        return self.visit.visit_key
+
+    def did(self, **fields: Any) -> None:
+        """A step was taken: its place in the context."""
+        self.context = replace(self.context, **fields)
+        self.unwritten |= fields
+
+
 async def prepare_visit(services: Services, visit_key: bytes, attempt: int = 0, *, insist: bool = False) -> None:
     """Take the steps that are still missing. What fails is kept as the visit's state, and a job goes on with it.
 
     Where somebody else is at it, `insist` looks again later: they may have been killed.
     """
-    async with _alone(services, visit_key) as alone:
-        if not alone:
+    async with _alone(services, visit_key) as turn:
+        if turn is None:
             if insist:
                 await _look_again(services, visit_key, attempt)
             return
-        visit = await _visit(services, visit_key)
-        if visit is None or not visit[0].begun:
+        if not turn.visit.phase.begun or turn.context.organizer is None:
             return
         try:
             async with _bounded():
-                await _make_ready(services, visit_key)
+                meeting = await _make_ready(services, turn, turn.context.organizer)
         except GraphFailure as failure:
-            await _mend_later(services, visit_key, failure, attempt)
+            await _mend_later(services, turn, failure, attempt)
+            return
+        row = await _open(services, turn)
+        if row is None or row.graph_id is not None:
             return
         try:
             async with _bounded():
-                await _subscribe(services, visit_key)
+                made = await _subscribe(services, turn.context.organizer, meeting, row.secrets(services.seal))
         except GraphFailure as failure:
             await _subscribe_later(services, visit_key, failure, attempt)
+        else:
+            turn.subscribed = row, made
 
 
 def wait_seconds(failure: GraphFailure, attempt: int) -> float:
@@ -91,76 +115,80 @@ async def _bounded() -> AsyncGenerator[None]:
 
 
 @asynccontextmanager
-async def _alone(services: Services, visit_key: bytes) -> AsyncGenerator[bool]:
-    """A lease in the visit's row. It holds no connection while Graph is slow, and a killed holder's runs out."""
+async def _alone(services: Services, visit_key: bytes) -> AsyncGenerator[_Turn | None]:
+    """A lease in the visit's row. It holds no connection while Graph is slow, and a killed holder's runs out.
+
+    What was done is written with its release, also where a step failed or was broken off: Graph's steps may be taken
+    again, but need not.
+    """
     async with services.database.transaction() as connection:
-        alone = await lease(connection, visit_key, LEASE)
+        visit = await lease(connection, visit_key, LEASE)
+    if visit is None:
+        yield None
+        return
+    turn = _Turn(visit, visit.context(services.seal))
     try:
-        yield alone
+        yield turn
     finally:
-        if alone:
-            async with services.database.transaction() as connection:
-                await release(connection, visit_key)
+        async with services.database.transaction() as connection:
+            await _write(services, connection, turn)
+            if turn.subscribed is not None:
+                row, made = turn.subscribed
+                await subscriptions.made(connection, row.id, made.id, made.expires_at)
+                await notify(connection, visit_key)
+            await release(connection, visit_key)
+
+
+async def _write(services: Services, connection: Connection, turn: _Turn) -> VisitRow | None:
+    """The visit's row, locked, with what was done; others may have changed its context meanwhile."""
+    if not turn.unwritten:
+        return turn.visit
+    visit = await load_visit(connection, turn.key, lock=True)
+    if visit is not None:
+        turn.context = replace(visit.context(services.seal), **turn.unwritten)
+        await save_context(connection, turn.key, turn.context.seal(services.seal, turn.key))
+    turn.unwritten = {}
+    return visit
 
 
 async def _look_again(services: Services, visit_key: bytes, attempt: int) -> None:
     async with services.database.transaction() as connection:
+        if await load_visit(connection, visit_key) is None:
+            return
         at = datetime.now(UTC) + LEASE
         await defer(connection, Job.PREPARE_VISIT, at=at, visit=visit_key.hex(), attempt=attempt)
 
 
-async def _visit(services: Services, visit_key: bytes) -> tuple[VisitState, VisitContext] | None:
-    async with services.database.transaction() as connection:
-        row = await load_visit(connection, visit_key)
-    return None if row is None else (row.phase, row.context(services.seal))
-
-
-async def _remember(
-    services: Services, visit_key: bytes, change: Callable[[VisitContext], VisitContext]
-) -> VisitContext:
-    """Change the sealed context under the row's lock."""
-    async with services.database.transaction() as connection:
-        row = await load_visit(connection, visit_key, lock=True)
-        if row is None:
-            raise GraphRefused("visit", "purged")
-        context = change(row.context(services.seal))
-        await save_context(connection, visit_key, context.seal(services.seal, visit_key))
-    return context
-
-
-async def _make_ready(services: Services, visit_key: bytes) -> None:
-    found = await _visit(services, visit_key)
-    if found is None:
-        return
-    phase, context = found
-    organizer = context.organizer
-    if organizer is None:
-        return
-    meeting = context.meeting
+async def _make_ready(services: Services, turn: _Turn, organizer: Organizer) -> Meeting:
+    """Ask Graph for what the context does not have yet."""
+    meeting = turn.context.meeting
     if meeting is None:
-        made = await services.graph.create_or_get_meeting(
-            organizer.tenant_id, organizer.object_id, visit_key.hex(), SUBJECT
+        meeting = await services.graph.create_or_get_meeting(
+            organizer.tenant_id, organizer.object_id, turn.key.hex(), SUBJECT
         )
-        context = await _remember(services, visit_key, lambda c: replace(c, meeting=made))
-        meeting = made
-    if not context.lobby_verified:
+        turn.did(meeting=meeting)
+    if not turn.context.lobby_verified:
         await _lock_lobby(services, organizer, meeting)
-        context = await _remember(services, visit_key, lambda c: replace(c, lobby_verified=True))
-    if context.patient_url is None:
+        turn.did(lobby_verified=True)
+    if turn.context.patient_url is None:
         url = await services.join_links.patient_url(organizer.tenant_id, organizer.object_id, meeting)
-        await _remember(services, visit_key, lambda c: replace(c, patient_url=url))
-    if phase is not VisitState.OPEN:
-        async with services.database.transaction() as connection:
-            await _open(services, connection, visit_key)
+        turn.did(patient_url=url)
+    return meeting
 
 
-async def _open(services: Services, connection: Connection, visit_key: bytes) -> None:
-    visit = await load_visit(connection, visit_key, lock=True)
-    if visit is None or not visit.phase.begun:
-        return
-    await set_state(connection, visit_key, VisitState.OPEN)
-    row = AuditRow(Action.MEETING_MADE, visit.organization_id, visit.connection_id, visit_key=visit_key)
-    await services.audit.record(connection, row)
+async def _open(services: Services, turn: _Turn) -> SubscriptionRow | None:
+    """The meeting is open from now on. Answers the subscription's row, which stands before Graph is asked for one: its
+    validation call and first notifications come before its answer. None where the visit was purged or has ended.
+    """
+    async with services.database.transaction() as connection:
+        visit = await _write(services, connection, turn)
+        if visit is None or not visit.phase.begun:
+            return None
+        if visit.phase is not VisitState.OPEN:
+            await set_state(connection, turn.key, VisitState.OPEN)
+            row = AuditRow(Action.MEETING_MADE, visit.organization_id, visit.connection_id, visit_key=turn.key)
+            await services.audit.record(connection, row)
+        return await subscriptions.ensure_row(connection, services.seal, turn.key)
 
 
 async def _lock_lobby(services: Services, organizer: Organizer, meeting: Meeting) -> None:
@@ -169,17 +197,9 @@ async def _lock_lobby(services: Services, organizer: Organizer, meeting: Meeting
         raise GraphRefused("lobby", "lobby-not-held")
 
 
-async def _subscribe(services: Services, visit_key: bytes) -> None:
-    """Commit the path, then ask Graph: its validation call and first notifications come before its answer."""
-    found = await _visit(services, visit_key)
-    if found is None or found[1].organizer is None or found[1].meeting is None:
-        return
-    organizer, meeting = found[1].organizer, found[1].meeting
-    async with services.database.transaction() as connection:
-        row = await subscriptions.ensure_row(connection, services.seal, visit_key)
-    if row.graph_id is not None:
-        return
-    secrets = row.secrets(services.seal)
+async def _subscribe(
+    services: Services, organizer: Organizer, meeting: Meeting, secrets: SubscriptionSecrets
+) -> Subscription:
     base = f"{services.settings.public_url}/graph"
     certificate = services.keys.notification
     request = SubscriptionRequest(
@@ -192,17 +212,12 @@ async def _subscribe(services: Services, visit_key: bytes) -> None:
         expires_at=datetime.now(UTC) + SUBSCRIPTION_LIFETIME,
     )
     try:
-        made = await services.graph.subscribe(organizer.tenant_id, request)
+        return await services.graph.subscribe(organizer.tenant_id, request)
     except GraphRefused as refused:
-        if refused.status != 409:
+        found = await _adopt(services, organizer.tenant_id, request) if refused.status == 409 else None
+        if found is None:
             raise
-        found_again = await _adopt(services, organizer.tenant_id, request)
-        if found_again is None:
-            raise
-        made = found_again
-    async with services.database.transaction() as connection:
-        await subscriptions.made(connection, row.id, made.id, made.expires_at)
-        await notify(connection, visit_key)
+        return found
 
 
 async def _adopt(services: Services, tenant: str, request: SubscriptionRequest) -> Subscription | None:
@@ -213,14 +228,14 @@ async def _adopt(services: Services, tenant: str, request: SubscriptionRequest) 
     return None
 
 
-async def _mend_later(services: Services, visit_key: bytes, failure: GraphFailure, attempt: int) -> None:
-    _log("meeting-not-ready", visit_key, failure, attempt)
+async def _mend_later(services: Services, turn: _Turn, failure: GraphFailure, attempt: int) -> None:
+    _log("meeting-not-ready", turn.key, failure, attempt)
     async with services.database.transaction() as connection:
-        visit = await load_visit(connection, visit_key, lock=True)
+        visit = await load_visit(connection, turn.key, lock=True)
         if visit is None or not visit.phase.begun:
             return
-        await set_state(connection, visit_key, VisitState.MENDING, failure.code)
-        await _again(connection, visit_key, failure, attempt)
+        await set_state(connection, turn.key, VisitState.MENDING, failure.code)
+        await _again(connection, turn.key, failure, attempt)
 
 
 async def _subscribe_later(services: Services, visit_key: bytes, failure: GraphFailure, attempt: int) -> None:

@@ -117,8 +117,13 @@ class Standing:
         for decision in self.decisions.values():
             broken = [w for w in _warnings(decision) if w.code is Code.BREAK_GLASS]
             for warning in broken:
-                names = {"organization": decision.organization, "connection": decision.connection}
-                log.error("break-glass", **names, code=warning.code.value, reason=warning.message)
+                log.error(
+                    "break-glass",
+                    organization=decision.organization,
+                    connection=decision.connection,
+                    code=warning.code.value,
+                    reason=warning.message,
+                )
 
 
 def with_both_stages(document: ConfigurationDocument) -> tuple[Organization, ...]:

@@ -67,9 +67,9 @@ class VisitRow:
         return VisitContext.open(sealing, self.visit_key, bytes(self.sealed))
 
 
-_LOAD = b"""SELECT visit_key, organization_id, connection_id, kind, state, failure_code, sealed, created_at,
-    organizer_begun_at, patient_waiting_since, patient_seen_at, call_ended_at, ended_at
-    FROM visit WHERE visit_key = %s"""
+_COLUMNS = b"""visit_key, organization_id, connection_id, kind, state, failure_code, sealed, created_at,
+    organizer_begun_at, patient_waiting_since, patient_seen_at, call_ended_at, ended_at"""
+_LOAD = b"SELECT " + _COLUMNS + b" FROM visit WHERE visit_key = %s"
 
 
 @dataclass(frozen=True)
@@ -127,14 +127,16 @@ async def set_state(
     await notify(connection, visit_key)
 
 
-async def lease(connection: Connection, visit_key: bytes, length: timedelta) -> bool:
-    """Whether the caller alone may prepare the visit's meeting now, for that long."""
-    cursor = await connection.execute(
-        """UPDATE visit SET preparing_until = now() + %s
-           WHERE visit_key = %s AND (preparing_until IS NULL OR preparing_until < now())""",
-        (length, visit_key),
-    )
-    return cursor.rowcount == 1
+async def lease(connection: Connection, visit_key: bytes, length: timedelta) -> VisitRow | None:
+    """The visit, where the caller alone may prepare its meeting now, for that long."""
+    async with connection.cursor(row_factory=class_row(VisitRow)) as cursor:
+        await cursor.execute(
+            b"""UPDATE visit SET preparing_until = now() + %s
+                WHERE visit_key = %s AND (preparing_until IS NULL OR preparing_until < now()) RETURNING """
+            + _COLUMNS,
+            (length, visit_key),
+        )
+        return await cursor.fetchone()
 
 
 async def release(connection: Connection, visit_key: bytes) -> None:

@@ -1,10 +1,16 @@
-"""What no file of the tree may have: a path of somebody's machine, a registry's address; and no module is long."""
+"""What no file of the tree may have: a path of somebody's machine, a registry's address; no module is long.
 
+And what the runtime logs has only keys that its list lets through: the others would be dropped in silence.
+"""
+
+import ast
 import re
 import subprocess
 from pathlib import Path
 
 import pytest
+
+from runtime.logs import ALLOWED
 
 ROOT = Path(__file__).parents[2]
 MAXIMUM_LINES = 500
@@ -46,3 +52,22 @@ def test_no_file_of_a_tool_is_left_in_the_tree() -> None:
     """Bytecode and caches go below .venv, whoever started the tool."""
     stray = {".hypothesis", ".pytest_cache", ".ruff_cache", ".import_linter_cache", "node_modules"}
     assert [path.name for path in ROOT.iterdir() if path.name in stray] == []
+
+
+def logged() -> list[tuple[str, str]]:
+    """Place and key of each `log.<level>(..., key=...)` of the runtime; `**` is no key that anybody can check."""
+    found: list[tuple[str, str]] = []
+    for path in (ROOT / "runtime").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            match node:
+                case ast.Call(func=ast.Attribute(value=ast.Name("log")), keywords=keywords):
+                    place = f"{path.relative_to(ROOT)}:{node.lineno}"
+                    found += [(place, keyword.arg or "**") for keyword in keywords]
+                case _:
+                    pass
+    return found
+
+
+def test_what_the_runtime_logs_is_on_its_list_of_keys() -> None:
+    assert len(logged()) > 50
+    assert [(place, key) for place, key in logged() if key not in ALLOWED] == []

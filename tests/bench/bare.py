@@ -1,4 +1,6 @@
-"""`python -m tests.bench.bare PORT STATE CONNECTION ORGANIZER`: a launch as nothing but its calls, by a bare Starlette handler.
+"""A launch as nothing but its calls, by a bare Starlette handler.
+
+`python -m tests.bench.bare PORT STATE CONNECTION ORGANIZER`, by `launches.py`.
 
 Runs in the environment of an application's replica, with its HTTP client, pool, credentials and event loop, and makes
 the calls that a returning provider's launch makes, one after the other. It checks nothing, keeps nothing and shows

@@ -13,7 +13,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -64,15 +64,15 @@ def _extend(stack: TestStack, origin: str, appointments: int) -> None:
     world: Any = yaml.load(file)  # pyright: ignore[reportUnknownMemberType]
     ehr = next(e for e in world["ehrs"] if e["organization"] == ORGANIZATION)
     clients = next(e for e in ehr["environments"] if e["stage"] == Stage.TEST)["clients"]
-    provider = next(c for c in clients if c["role"] == "provider")
-    provider["redirectUris"].append(f"{origin}{urlsplit(provider['launchUrl']).path}/callback")
+    provider: dict[str, Any] = next(c for c in clients if c["role"] == "provider")
+    provider["redirectUris"].append(f"{origin}/launch/provider/{CONNECTION}/callback")
     first = ehr["appointments"][0]
     ehr["appointments"] += [first | {"csn": str(FIRST_CSN + n)} for n in range(appointments)]
     file.write_text(as_yaml(world), "utf-8")
 
 
 @contextmanager
-def _bare(stack: TestStack, origin: str) -> Iterator[None]:
+def _bare(stack: TestStack, origin: str) -> Generator[None]:
     """The bare handler, in the environment of the application's replica."""
     environments = (process.environ() for process in stack.processes())
     environment = next(e for e in environments if e.get("CONNECTOR_ROLE") == RuntimeRole.APPLICATION)

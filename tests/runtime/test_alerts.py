@@ -1,21 +1,27 @@
 """The runtime logs what its alerts look for: each scene is run, and its lines are given to the alert's query."""
 
+import asyncio
 import json
 import subprocess
 import sys
 from collections.abc import AsyncGenerator, Iterable
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from cryptography import x509
 from structlog.testing import capture_logs
 
 from components.alert_rules import LOG_ALERTS, LogAlert
+from emulators import tls
 from runtime.audit import Action, AuditRow
 from runtime.audit_heads import AuditHeads
-from runtime.bootstrap import anchors
+from runtime.bootstrap import Services, anchors
+from runtime.host_certificate import tell_host_certificate
 from runtime.launch import refusals
 from runtime.launch.model import Party
 from runtime.launch.routes import refused
@@ -102,6 +108,52 @@ async def test_a_certificate_is_told_sixty_days_before_it_ends(here: Clinic) -> 
         with capture_logs() as logs:
             await tell_certificate(services)
         assert fires(alert("certificate-ends"), lines(logs)) is told, days
+
+
+@asynccontextmanager
+async def shown(here: Clinic, state: Path) -> AsyncGenerator[Services]:
+    """The worker, where the public host serves the leaf of a local authority."""
+    tls.ensure_leaf(state, ["localhost"])
+    server = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0, ssl=tls.server_context(state))
+    port = server.sockets[0].getsockname()[1]
+    handover = here.worker.settings.handover.model_copy(
+        update={"public_host": f"localhost:{port}", "ca_bundle": str(tls.ca_certificate(state))}
+    )
+    async with server:
+        yield replace(here.worker, settings=replace(here.worker.settings, handover=handover))
+
+
+async def told_of_the_host(services: Services) -> list[str]:
+    with capture_logs() as logs:
+        await tell_host_certificate(services)
+    return lines(logs)
+
+
+async def test_the_hosts_certificate_is_told_three_weeks_before_it_ends(here: Clinic, tmp_path: Path) -> None:
+    async with shown(here, tmp_path) as services:
+        ends = x509.load_pem_x509_certificate(tls.server_pair(tmp_path)[0].read_bytes()).not_valid_after_utc
+        for days, told in ((22, False), (20, True)):
+            later = replace(services, clock=lambda days=days: ends - timedelta(days=days))
+            assert fires(alert("host-certificate-ends"), await told_of_the_host(later)) is told, days
+
+
+async def test_a_host_certificate_that_nobody_trusts_is_told(
+    here: Clinic, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tls.ensure_authority(tmp_path)
+    monkeypatch.setattr(tls, "LIFETIME", timedelta(minutes=-1))
+    async with shown(here, tmp_path) as services:
+        (line,) = await told_of_the_host(services)
+        assert json.loads(line) | {"code": 10} == json.loads(line), "it has ended"
+        assert fires(alert("host-certificate-ends"), [line])
+
+
+async def test_a_host_that_does_not_answer_is_no_matter_of_its_certificate(here: Clinic, tmp_path: Path) -> None:
+    async with shown(here, tmp_path) as services:
+        pass
+    (line,) = await told_of_the_host(services)
+    assert json.loads(line)["event"] == "host-not-reached"
+    assert not fires(alert("host-certificate-ends"), [line])
 
 
 async def test_subscriptions_that_are_not_renewed_are_told(here: Clinic) -> None:
