@@ -11,8 +11,9 @@ network); where Azure says what a service calls, another denies everything else 
                        balancer on 30000-32767; the apps among themselves. Outbound: registry (which needs
                        AzureFrontDoor.FirstParty), Entra, Azure Monitor, time, name resolution, the subnets of database
                        and endpoints, and the internet on the ports that the configured EHRs and repository have
-    database           "Network with private access for Azure Database for PostgreSQL": 5432 from apps and within the
-                       subnet, which high availability needs; outbound within the subnet, to Storage and to Entra
+    database           "Network with private access for Azure Database for PostgreSQL": 5432 from apps, from operators'
+                       networks (audit, restore) and within the subnet, which high availability needs; outbound within
+                       the subnet, to Storage and to Entra
     private-endpoints  443 from apps, from the gateway, which reads its certificates, and from operators' networks. The
                        group counts because the subnet has network policies on ("Manage network policies for private
                        endpoints")
@@ -118,6 +119,7 @@ def _database(ranges: AddressRanges) -> list[Allowed]:
     mine = ranges.database_subnet
     return [
         Allowed("AllowApps", ranges.apps_subnet, mine, ["5432"]),
+        *(Allowed(f"AllowOperators{i}", range_, mine, ["5432"]) for i, range_ in enumerate(ranges.operator_ranges)),
         Allowed("AllowReplicationInbound", mine, mine, ["5432"]),
         Allowed("AllowReplication", mine, mine, ["5432"], outbound=True),
         Allowed("AllowStorage", mine, "Storage", ["443"], outbound=True),

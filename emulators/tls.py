@@ -1,13 +1,13 @@
 """The local certificate authority: one per state folder, made when the emulated cloud starts, gone when it ends.
 
 Owns `ca/` of the state folder: `ca.pem` (public, what clients are told to trust), `ca.key` and the leaf pairs
-`<name>.pem` and `<name>.key`. Keys are 0600. `server.pem` is the pair of the emulators' own web pages; the ingress of
-a container app has a leaf of its own. Certificates carry what RFC 5280 (section 4.2) asks of issuer and leaf, so that
-OpenSSL's strict mode and browsers accept them.
+`<name>.pem` and `<name>.key`. Keys are 0600. `server.pem` is the pair of the emulators' own web pages. Certificates
+carry what RFC 5280 (section 4.2) asks of issuer and leaf, so that OpenSSL's strict mode and browsers accept them.
 """
 
 import ipaddress
 import ssl
+import tempfile
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -22,6 +22,7 @@ from emulators.state import write_file, write_private
 __all__ = [
     "ca_certificate",
     "client_context",
+    "context_with",
     "ensure_authority",
     "ensure_leaf",
     "server_context",
@@ -102,9 +103,22 @@ def ensure_leaf(state: Path, hosts: Sequence[str], name: str = SERVER) -> tuple[
 
 def server_context(state: Path, name: str = SERVER) -> ssl.SSLContext:
     """What a server ends TLS with."""
+    return _server_context(*server_pair(state, name))
+
+
+def context_with(private: ec.EllipticCurvePrivateKey, chain: Sequence[x509.Certificate]) -> ssl.SSLContext:
+    """The same with a pair that is in no file; OpenSSL reads files, so for a moment it is in one of ours, 0600."""
+    with tempfile.TemporaryDirectory() as folder:
+        certificate, key = Path(folder) / "chain.pem", Path(folder) / "key.pem"
+        certificate.write_bytes(b"".join(c.public_bytes(serialization.Encoding.PEM) for c in chain))
+        write_private(key, _pem(private))
+        return _server_context(certificate, key)
+
+
+def _server_context(certificate: Path, key: Path) -> ssl.SSLContext:
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.load_cert_chain(*server_pair(state, name))
+    context.load_cert_chain(certificate, key)
     return context
 
 

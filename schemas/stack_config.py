@@ -129,7 +129,7 @@ class Network(ConfigModel):
     private_endpoints_subnet: AddressRange
     gateway_subnet: AddressRange = Field(description="/26 or larger, /24 recommended; the gateway's alone")
     operator_ranges: tuple[AddressRange, ...] = Field(
-        default=(), description="Ranges of peered networks from which operators reach vault and storage"
+        default=(), description="Ranges of peered networks from which operators reach vault, storage and database"
     )
 
 

@@ -33,6 +33,10 @@ WHOLE_FILES = "metadata=skip"
 while it writes those leaves a state that no engine reads ("EOF"). Nothing reads them, so none are written
 (gocloud.dev/blob/fileblob, URLOpener)."""
 
+GARBAGE_PERCENT = "400"
+"""Go collects garbage when the heap has grown by this much (package runtime, GOGC; its default is 100). An engine of
+some hundred resources makes much garbage and lives for a minute: with this it took a sixth less of the processor."""
+
 GRACE_SECONDS = 60.0
 """How long an interrupted engine may take to write down what it did."""
 
@@ -84,7 +88,9 @@ class Engine:
     def environment(self) -> dict[str, str]:
         """Of a `pulumi` that we start: nothing of ours leaks but what it needs."""
         environment = (
-            child_environment(self.project.state) | self.settings() | {MARKER_VARIABLE: str(self.project.state)}
+            child_environment(self.project.state)
+            | self.settings()
+            | {MARKER_VARIABLE: str(self.project.state), "GOGC": GARBAGE_PERCENT}
         )
         return environment | {"PATH": os.pathsep.join([*self.search_path(), os.environ.get("PATH", os.defpath)])}
 

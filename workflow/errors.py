@@ -38,7 +38,7 @@ class NotEmulated(WorkflowError):
         super().__init__(f"stack {stack} runs in Azure; this command works on the emulated cloud only")
         self.advice = (
             f"log in to your state backend and run: pulumi up --stack {stack} --policy-pack policies"
-            f" (README, 'Going to Azure'). Emulated stacks here: {', '.join(emulated) or 'none'}"
+            f" (README, 'Going to real Azure'). Emulated stacks here: {', '.join(emulated) or 'none'}"
         )
 
 

@@ -7,6 +7,7 @@ it: a secret, the certificate with its key as PKCS #12. Leaves out issuance and 
 
 import base64
 import re
+import ssl
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -62,6 +63,23 @@ def check(state: Path, contents: Contents, arm: Mapping[str, Any]) -> None:
         if not permitted(contents, {principal}, f"{vault['id']}/secrets/{name}", READ):
             message = f"'{arm['name']}': access denied for the secret {uri}: {identity_id or 'no identity'} has no role"
             raise AzureError(400, "ApplicationGatewayKeyVaultSecretAccessDenied", message)
+
+
+def context_of(state: Path, contents: Contents, certificate_id: str, host: str) -> ssl.SSLContext:
+    """What an environment ends TLS with: its certificate as it is in the vault now; a leaf where none is bound."""
+    if not certificate_id:
+        name, _, port = host.partition(":")
+        tls.ensure_leaf(state, [name], f"ingress-{name}-{port}")
+        return tls.server_context(state, f"ingress-{name}-{port}")
+    certificate = contents.get(certificate_id) or {}
+    vault, name = _place(contents, str(value_at(certificate, "properties.certificateKeyVaultProperties.keyVaultUrl")))
+    secret = VaultData(state, vault["name"]).secret(name) if vault else None
+    if secret is None:
+        raise AzureError(400, "CertificateNotFound", f"{certificate_id}, which {host} is bound to, is not in its vault")
+    key, leaf, issuers = pkcs12.load_key_and_certificates(base64.b64decode(secret["value"]), None)
+    assert isinstance(key, ec.EllipticCurvePrivateKey)
+    assert leaf is not None
+    return tls.context_with(key, [leaf, *issuers])
 
 
 def _named(contents: Contents, arm: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 import socket
+import ssl
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -53,6 +54,8 @@ class Platform:
     """The identity behind an ARM id."""
     probes: httpx.AsyncClient
     """The client of every probe: a client for each would load the machine's certificates again."""
+    context_of: Callable[[str, str], ssl.SSLContext]
+    """What TLS ends with: by the ARM id of the environment's certificate, empty where none is bound, and the host."""
 
 
 class ContainerApp:
@@ -95,12 +98,12 @@ class ContainerApp:
 
     async def _ingress_for(self, arm: Mapping[str, Any]) -> None:
         domains = list_at(arm, "properties.configuration.ingress.customDomains")
-        hosts = [str(domain["name"]) for domain in domains]
-        for host in set(self._ingress) - set(hosts):
+        hosts = {str(domain["name"]): str(domain.get("certificateId") or "") for domain in domains}
+        for host in self._ingress.keys() - hosts.keys():
             await self._ingress.pop(host).stop()
-        for host in hosts:
+        for host, certificate_id in hosts.items():
             if host not in self._ingress:
-                ingress = Ingress(self.platform.state, host, self._ready_ports)
+                ingress = Ingress(host, self.platform.context_of(certificate_id, host), self._ready_ports)
                 await ingress.start()
                 self._ingress[host] = ingress
 

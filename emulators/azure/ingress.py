@@ -8,9 +8,7 @@ import asyncio
 import ssl
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from pathlib import Path
 
-from emulators import tls
 from emulators.azure.errors import AzureError
 
 CONNECT_SECONDS = 5.0
@@ -21,12 +19,16 @@ UNAVAILABLE = (
 
 
 class Ingress:
-    """One public host (`name:port`, or `name` for 443) of one app. `replicas` gives the ports that are ready now."""
+    """One public host (`name:port`, or `name` for 443) of one app, with what it ends TLS with.
 
-    def __init__(self, state: Path, host: str, replicas: Callable[[], Sequence[int]]) -> None:
+    `replicas` gives the ports that are ready now.
+    """
+
+    def __init__(self, host: str, context: ssl.SSLContext, replicas: Callable[[], Sequence[int]]) -> None:
         name, _, port = host.partition(":")
         self.name, self.port = name, int(port or 443)
-        self._state, self._replicas = state, replicas
+        self._context, self._replicas = context, replicas
+        self._context.set_alpn_protocols(["http/1.1"])
         self._server: asyncio.Server | None = None
         self._turn = 0
         self._connections: set[asyncio.Task[None]] = set()
@@ -35,12 +37,9 @@ class Ingress:
         """Raises AzureError where the port is taken."""
         if self._server is not None:
             return
-        tls.ensure_leaf(self._state, [self.name], f"ingress-{self.name}-{self.port}")
-        context = tls.server_context(self._state, f"ingress-{self.name}-{self.port}")
-        context.set_alpn_protocols(["http/1.1"])
         try:
             self._server = await asyncio.start_server(
-                self._accepted, "127.0.0.1", self.port, ssl=context, ssl_handshake_timeout=10, backlog=1024
+                self._accepted, "127.0.0.1", self.port, ssl=self._context, ssl_handshake_timeout=10, backlog=1024
             )
         except OSError as e:
             raise AzureError(

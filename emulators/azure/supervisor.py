@@ -22,7 +22,7 @@ import httpx
 import psutil
 
 from emulators import tls
-from emulators.azure import layout, reaper
+from emulators.azure import certificates, layout, reaper
 from emulators.azure.client import child_environment
 from emulators.azure.container_apps import ContainerApp, Platform
 from emulators.azure.control import Control
@@ -67,7 +67,13 @@ class Supervisor:
         # Like a kubelet's, each probe is a new connection.
         probes = httpx.AsyncClient(trust_env=False, limits=httpx.Limits(max_keepalive_connections=0))
         self.platform = Platform(
-            state, self.children, Images(state, tree), self.planes.identities, self.planes.principal_of, probes
+            state,
+            self.children,
+            Images(state, tree),
+            self.planes.identities,
+            self.planes.principal_of,
+            probes,
+            lambda certificate_id, host: certificates.context_of(state, self.store.read(), certificate_id, host),
         )
         self.problems: dict[str, str] = {}
         self._came_up: set[str] = set()

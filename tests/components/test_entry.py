@@ -100,17 +100,17 @@ def test_the_apps_call_the_internet_on_the_ports_that_the_configured_ehrs_have()
     assert internet("local", "emea") == ["443", "8473"]
 
 
-def test_operators_reach_private_endpoints_from_the_networks_that_are_configured() -> None:
+def test_operators_reach_private_endpoints_and_the_database_from_the_networks_that_are_configured() -> None:
     stack = stack_of("prod")
     name = next(iter(stack.geographies))
     geography = stack.geographies[name]
     changed = geography.network.model_copy(update={"operator_ranges": ("10.90.0.0/24",)})
     geographies = {name: geography.model_copy(update={"network": changed})}
     program = run(stack.model_copy(update={"geographies": geographies, "organizations": ()}))
-    for subnet, expected in (("private-endpoints", 1), ("apps", 0), ("database", 0), ("gateway", 0)):
+    for subnet, ports in (("private-endpoints", ["443"]), ("apps", []), ("database", ["5432"]), ("gateway", [])):
         group = program.one("azure-native:network:NetworkSecurityGroup", name=f"{name}-security-{subnet}")
         theirs = [r for r in group.inputs["securityRules"] if r["sourceAddressPrefix"] == "10.90.0.0/24"]
-        assert [(r["destinationPortRange"], r["access"]) for r in theirs] == [("443", "Allow")] * expected
+        assert [(r["destinationPortRange"], r["access"]) for r in theirs] == [(port, "Allow") for port in ports]
 
 
 def test_every_subnet_has_its_own_security_group_and_no_way_out_by_default() -> None:

@@ -1,17 +1,20 @@
 """What the emulated Resource Manager refuses of a gateway, its firewall, subnet and certificates, as Azure does."""
 
 import base64
+import ssl
 from collections.abc import Callable
+from contextlib import suppress
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.serialization import pkcs12
 
 from emulators import tls
-from emulators.azure.certificates import BROUGHT
+from emulators.azure.certificates import BROUGHT, context_of
 from emulators.azure.errors import AzureError
 from emulators.azure.operations import ResourceManager
 from emulators.azure.vault_data import VaultData
@@ -345,3 +348,38 @@ def test_a_certificate_is_read_by_an_identity_of_its_environment(readable: Edge)
     properties = {"certificateKeyVaultProperties": reference}
     with pytest.raises(AzureError, match="is not assigned to the environment"):
         create(readable.manager, "app:Certificate", environmentName="cae", certificateName="one", properties=properties)
+
+
+def test_an_environment_shows_the_certificate_that_the_vault_has_now(readable: Edge) -> None:
+    certificate = environment_with(readable, readable.uri())
+    state, contents = readable.manager.state, readable.manager.store.read()
+    data = VaultData(state, "kv-one")
+    for _ in range(2):
+        secret = data.secret("public-host") or {}
+        _, brought, _ = pkcs12.load_key_and_certificates(base64.b64decode(secret["value"]), None)
+        assert brought is not None
+        context = context_of(state, contents, certificate["id"], "localhost:8441")
+        assert shown_by(context, tls.client_context(state)) == brought.public_bytes(serialization.Encoding.DER)
+        data.set_secret("public-host", (data.secret("portal-host") or {})["value"])  # a renewal
+
+
+def test_a_host_is_not_served_with_a_certificate_that_is_gone(readable: Edge) -> None:
+    certificate = environment_with(readable, readable.uri())
+    state, contents = readable.manager.state, readable.manager.store.read()
+    VaultData(state, "kv-one").delete("secrets", "public-host")
+    with pytest.raises(AzureError, match="CertificateNotFound"):
+        context_of(state, contents, certificate["id"], "localhost:8441")
+
+
+def shown_by(server: ssl.SSLContext, client: ssl.SSLContext) -> bytes | None:
+    """The leaf, DER, of a handshake in memory."""
+    to_client, to_server = ssl.MemoryBIO(), ssl.MemoryBIO()
+    sides = (
+        client.wrap_bio(to_client, to_server, server_hostname="localhost"),
+        server.wrap_bio(to_server, to_client, server_side=True),
+    )
+    for _ in range(4):
+        for side in sides:
+            with suppress(ssl.SSLWantReadError):
+                side.do_handshake()
+    return sides[0].getpeercert(binary_form=True)

@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import socket
+import ssl
 import sys
 import time
 from collections.abc import Callable
@@ -128,6 +129,11 @@ def test_a_server_held_by_a_dead_process_is_free(tmp_path: Path) -> None:
         assert contents.holder("/s/a") is None
 
 
+def served(state: Path) -> ssl.SSLContext:
+    tls.ensure_leaf(state, ["localhost"])
+    return tls.server_context(state)
+
+
 def test_the_ingress_ends_tls_and_passes_bytes_both_ways(tmp_path: Path) -> None:
     async def scenario() -> bytes:
         async def app(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -136,7 +142,7 @@ def test_the_ingress_ends_tls_and_passes_bytes_both_ways(tmp_path: Path) -> None
 
         server = await asyncio.start_server(app, "127.0.0.1", 0)
         port = int(server.sockets[0].getsockname()[1])
-        ingress = Ingress(tmp_path, f"localhost:{free_port()}", lambda: [port])
+        ingress = Ingress(f"localhost:{free_port()}", served(tmp_path), lambda: [port])
         await ingress.start()
         answer = await fetched(tmp_path, ingress.port)
         await ingress.stop()
@@ -150,7 +156,7 @@ def test_the_ingress_says_503_while_no_replica_answers(tmp_path: Path, monkeypat
     monkeypatch.setattr("emulators.azure.ingress.CONNECT_SECONDS", 0.2)
 
     async def scenario() -> bytes:
-        ingress = Ingress(tmp_path, f"localhost:{free_port()}", list)
+        ingress = Ingress(f"localhost:{free_port()}", served(tmp_path), list)
         await ingress.start()
         answer = await fetched(tmp_path, ingress.port)
         await ingress.stop()
@@ -173,7 +179,7 @@ def test_a_taken_public_port_is_named_with_its_remedy(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(AzureError, match=rf"port {port} of 127\.0\.0\.1.*publicHosts"):
-            asyncio.run(Ingress(tmp_path, f"localhost:{port}", list).start())
+            asyncio.run(Ingress(f"localhost:{port}", served(tmp_path), list).start())
         assert port_problem(port) == f"is in use by {Path('/proc/self/comm').read_text().strip()} (pid {os.getpid()})"
     assert port_problem(port) is None
 

@@ -113,7 +113,9 @@ async def stage(state: Path) -> AsyncGenerator[Stage]:
     async with httpx.AsyncClient(trust_env=False) as probes:
         images = Images(state, state)
         images.copy(SERVER_NAME, 64 * "a")
-        platform = Platform(state, Children(state), images, identities, lambda _: None, probes)
+        tls.ensure_leaf(state, ["localhost"])
+        context = tls.server_context(state)
+        platform = Platform(state, Children(state), images, identities, lambda _: None, probes, lambda *_: context)
         found = Stage(state / "told", ContainerApp(platform, "app"), f"localhost:{free_port()}")
         try:
             yield found
