@@ -2,7 +2,7 @@
 
 Owns the order of the steps and the promise that no patient gets a link before the lobby was set and read back. One
 preparation of a visit runs at a time (a lease); a step that fails leaves the visit MENDING and a job that goes on. The
-subscription never holds a visit up: a meeting without live presence is still a visit.
+subscription is made beside the others and never holds a visit up: a meeting without live presence is still a visit.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ from runtime.meeting import subscriptions
 from runtime.meeting.errors import GraphFailure, GraphRefused, GraphUnavailable
 from runtime.meeting.graph import Subscription, SubscriptionRequest
 from runtime.meeting.join_links import Meeting
-from runtime.meeting.subscriptions import SubscriptionRow, SubscriptionSecrets
+from runtime.meeting.subscriptions import SubscriptionRow
+from runtime.tasks import end
 from runtime.visit.context import Organizer, VisitContext
 from runtime.visit.rows import VisitRow, VisitState, lease, load_visit, notify, release, save_context, set_state
 
@@ -43,18 +44,27 @@ PART_SECONDS = 20.0
 LEASE = timedelta(seconds=50)
 """Longer than both parts of a preparation."""
 
+SUBSCRIPTION_PATIENCE_SECONDS = 0.5
+"""How long an open meeting waits for its subscription, to be written down with it."""
+
 _LONGEST_WAIT = 300.0
 
 
 @dataclass
-class _Turn:
+class Turn:
     """One preparation: the visit as it was found, and what was done since and is not written yet."""
 
     visit: VisitRow
     context: VisitContext
-    unwritten: dict[str, Any] = field(default_factory=dict[str, Any])
+    subscription: SubscriptionRow
+    """Known before Graph is asked for one: its validation call and first notifications come before its answer."""
+    attempt: int = 0
+    changed: dict[str, Any] = field(default_factory=dict[str, Any])
     """Fields of the context."""
-    subscribed: tuple[SubscriptionRow, Subscription] | None = None
+    opened: bool = False
+    failed: GraphFailure | None = None
+    subscribed: Subscription | None = None
+    not_subscribed: GraphFailure | None = None
 
     @property
     def key(self) -> bytes:
@@ -63,37 +73,80 @@ class _Turn:
     def did(self, **fields: Any) -> None:
         """A step was taken: its place in the context."""
         self.context = replace(self.context, **fields)
-        self.unwritten |= fields
+        self.changed |= fields
+
+    def is_written(self) -> None:
+        self.changed, self.opened, self.failed, self.subscribed, self.not_subscribed = {}, False, None, None, None
+
+
+async def take_turn(services: Services, connection: Connection, visit_key: bytes) -> Turn | None:
+    """A lease in the visit's row, in the caller's transaction: who has it gives it to `prepare`.
+
+    None where somebody else is at it, or the visit was purged. A killed holder's runs out.
+    """
+    visit = await lease(connection, visit_key, LEASE)
+    if visit is None:
+        return None
+    row = await subscriptions.ensure_row(connection, services.seal, visit_key)
+    return Turn(visit, visit.context(services.seal), row)
 
 
 async def prepare_visit(services: Services, visit_key: bytes, attempt: int = 0, *, insist: bool = False) -> None:
-    """Take the steps that are still missing. What fails is kept as the visit's state, and a job goes on with it.
+    """Take a turn and the steps that are still missing.
 
     Where somebody else is at it, `insist` looks again later: they may have been killed.
     """
-    async with _alone(services, visit_key) as turn:
+    async with services.database.transaction() as connection:
+        turn = await take_turn(services, connection, visit_key)
         if turn is None:
-            if insist:
-                await _look_again(services, visit_key, attempt)
+            if insist and await load_visit(connection, visit_key) is not None:
+                at = datetime.now(UTC) + LEASE
+                await defer(connection, Job.PREPARE_VISIT, at=at, visit=visit_key.hex(), attempt=attempt)
             return
-        if not turn.visit.phase.begun or turn.context.organizer is None:
-            return
+    turn.attempt = attempt
+    await prepare(services, turn)
+
+
+async def prepare(services: Services, turn: Turn) -> None:
+    """Take the missing steps and give the turn back. What fails is the visit's state, and a job goes on with it.
+
+    No connection is held while Graph is slow. What was done is written at the end, also where a step was broken off:
+    Graph's steps may be taken again, but need not.
+    """
+    organizer = turn.context.organizer
+    try:
+        if organizer is not None and turn.visit.phase.begun:
+            await _take_steps(services, turn, organizer)
+    finally:
+        async with services.database.transaction() as connection:
+            await _write(services, connection, turn)
+            await release(connection, turn.key)
+
+
+async def _take_steps(services: Services, turn: Turn, organizer: Organizer) -> None:
+    """The meeting first; then its lobby and link, and beside them the subscription, which is not waited for long."""
+    try:
+        async with _bounded():
+            meeting = await _meeting(services, turn, organizer)
+    except GraphFailure as failure:
+        _fails(turn, failure)
+        return
+    subscribing = asyncio.create_task(_subscribe(services, turn, organizer, meeting))
+    try:
         try:
             async with _bounded():
-                meeting = await _make_ready(services, turn, turn.context.organizer)
+                await _make_ready(services, turn, organizer, meeting)
         except GraphFailure as failure:
-            await _mend_later(services, turn, failure, attempt)
-            return
-        row = await _open(services, turn)
-        if row is None or row.graph_id is not None:
-            return
-        try:
-            async with _bounded():
-                made = await _subscribe(services, turn.context.organizer, meeting, row.secrets(services.seal))
-        except GraphFailure as failure:
-            await _subscribe_later(services, visit_key, failure, attempt)
+            _fails(turn, failure)
         else:
-            turn.subscribed = row, made
+            turn.opened = True
+        await asyncio.wait({subscribing}, timeout=SUBSCRIPTION_PATIENCE_SECONDS)
+        if not subscribing.done():
+            async with services.database.transaction() as connection:
+                await _write(services, connection, turn)
+            await subscribing
+    finally:
+        await end(subscribing)
 
 
 def wait_seconds(failure: GraphFailure, attempt: int) -> float:
@@ -114,81 +167,52 @@ async def _bounded() -> AsyncGenerator[None]:
         raise GraphUnavailable("prepare", "too-slow") from None
 
 
-@asynccontextmanager
-async def _alone(services: Services, visit_key: bytes) -> AsyncGenerator[_Turn | None]:
-    """A lease in the visit's row. It holds no connection while Graph is slow, and a killed holder's runs out.
-
-    What was done is written with its release, also where a step failed or was broken off: Graph's steps may be taken
-    again, but need not.
-    """
-    async with services.database.transaction() as connection:
-        visit = await lease(connection, visit_key, LEASE)
-    if visit is None:
-        yield None
-        return
-    turn = _Turn(visit, visit.context(services.seal))
-    try:
-        yield turn
-    finally:
-        async with services.database.transaction() as connection:
-            await _write(services, connection, turn)
-            if turn.subscribed is not None:
-                row, made = turn.subscribed
-                await subscriptions.made(connection, row.id, made.id, made.expires_at)
-                await notify(connection, visit_key)
-            await release(connection, visit_key)
-
-
-async def _write(services: Services, connection: Connection, turn: _Turn) -> VisitRow | None:
-    """The visit's row, locked, with what was done; others may have changed its context meanwhile."""
-    if not turn.unwritten:
-        return turn.visit
+async def _write(services: Services, connection: Connection, turn: Turn) -> None:
+    """What was done, under the row's lock: others may have changed the visit meanwhile. Purged visits stay purged."""
     visit = await load_visit(connection, turn.key, lock=True)
     if visit is not None:
-        turn.context = replace(visit.context(services.seal), **turn.unwritten)
-        await save_context(connection, turn.key, turn.context.seal(services.seal, turn.key))
-    turn.unwritten = {}
-    return visit
+        if turn.changed:
+            context = replace(visit.context(services.seal), **turn.changed)
+            await save_context(connection, turn.key, context.seal(services.seal, turn.key))
+        if turn.subscribed is not None:
+            made = turn.subscribed
+            await subscriptions.made(connection, turn.subscription.id, made.id, made.expires_at)
+            await notify(connection, turn.key)
+        if visit.phase.begun:
+            await _move_on(services, connection, turn, visit)
+    turn.is_written()
 
 
-async def _look_again(services: Services, visit_key: bytes, attempt: int) -> None:
-    async with services.database.transaction() as connection:
-        if await load_visit(connection, visit_key) is None:
-            return
-        at = datetime.now(UTC) + LEASE
-        await defer(connection, Job.PREPARE_VISIT, at=at, visit=visit_key.hex(), attempt=attempt)
+async def _move_on(services: Services, connection: Connection, turn: Turn, visit: VisitRow) -> None:
+    if turn.failed is not None:
+        await set_state(connection, turn.key, VisitState.MENDING, turn.failed.code)
+    elif turn.opened and visit.phase is not VisitState.OPEN:
+        await set_state(connection, turn.key, VisitState.OPEN)
+        row = AuditRow(Action.MEETING_MADE, visit.organization_id, visit.connection_id, visit_key=turn.key)
+        await services.audit.record(connection, row)
+    failure = turn.failed or turn.not_subscribed
+    if failure is not None:
+        at = datetime.now(UTC) + timedelta(seconds=wait_seconds(failure, turn.attempt))
+        await defer(connection, Job.PREPARE_VISIT, at=at, visit=turn.key.hex(), attempt=turn.attempt + 1)
 
 
-async def _make_ready(services: Services, turn: _Turn, organizer: Organizer) -> Meeting:
-    """Ask Graph for what the context does not have yet."""
+async def _meeting(services: Services, turn: Turn, organizer: Organizer) -> Meeting:
     meeting = turn.context.meeting
     if meeting is None:
         meeting = await services.graph.create_or_get_meeting(
             organizer.tenant_id, organizer.object_id, turn.key.hex(), SUBJECT
         )
         turn.did(meeting=meeting)
+    return meeting
+
+
+async def _make_ready(services: Services, turn: Turn, organizer: Organizer, meeting: Meeting) -> None:
     if not turn.context.lobby_verified:
         await _lock_lobby(services, organizer, meeting)
         turn.did(lobby_verified=True)
     if turn.context.patient_url is None:
         url = await services.join_links.patient_url(organizer.tenant_id, organizer.object_id, meeting)
         turn.did(patient_url=url)
-    return meeting
-
-
-async def _open(services: Services, turn: _Turn) -> SubscriptionRow | None:
-    """The meeting is open from now on. Answers the subscription's row, which stands before Graph is asked for one: its
-    validation call and first notifications come before its answer. None where the visit was purged or has ended.
-    """
-    async with services.database.transaction() as connection:
-        visit = await _write(services, connection, turn)
-        if visit is None or not visit.phase.begun:
-            return None
-        if visit.phase is not VisitState.OPEN:
-            await set_state(connection, turn.key, VisitState.OPEN)
-            row = AuditRow(Action.MEETING_MADE, visit.organization_id, visit.connection_id, visit_key=turn.key)
-            await services.audit.record(connection, row)
-        return await subscriptions.ensure_row(connection, services.seal, turn.key)
 
 
 async def _lock_lobby(services: Services, organizer: Organizer, meeting: Meeting) -> None:
@@ -197,9 +221,11 @@ async def _lock_lobby(services: Services, organizer: Organizer, meeting: Meeting
         raise GraphRefused("lobby", "lobby-not-held")
 
 
-async def _subscribe(
-    services: Services, organizer: Organizer, meeting: Meeting, secrets: SubscriptionSecrets
-) -> Subscription:
+async def _subscribe(services: Services, turn: Turn, organizer: Organizer, meeting: Meeting) -> None:
+    """Raises nothing of Graph: a visit without live presence is still a visit."""
+    if turn.subscription.graph_id is not None:
+        return
+    secrets = turn.subscription.secrets(services.seal)
     base = f"{services.settings.public_url}/graph"
     certificate = services.keys.notification
     request = SubscriptionRequest(
@@ -212,9 +238,18 @@ async def _subscribe(
         expires_at=datetime.now(UTC) + SUBSCRIPTION_LIFETIME,
     )
     try:
-        return await services.graph.subscribe(organizer.tenant_id, request)
+        async with _bounded():
+            turn.subscribed = await _made(services, organizer.tenant_id, request)
+    except GraphFailure as failure:
+        turn.not_subscribed = failure
+        _log("subscription-not-made", turn, failure)
+
+
+async def _made(services: Services, tenant: str, request: SubscriptionRequest) -> Subscription:
+    try:
+        return await services.graph.subscribe(tenant, request)
     except GraphRefused as refused:
-        found = await _adopt(services, organizer.tenant_id, request) if refused.status == 409 else None
+        found = await _adopt(services, tenant, request) if refused.status == 409 else None
         if found is None:
             raise
         return found
@@ -228,31 +263,10 @@ async def _adopt(services: Services, tenant: str, request: SubscriptionRequest) 
     return None
 
 
-async def _mend_later(services: Services, turn: _Turn, failure: GraphFailure, attempt: int) -> None:
-    _log("meeting-not-ready", turn.key, failure, attempt)
-    async with services.database.transaction() as connection:
-        visit = await load_visit(connection, turn.key, lock=True)
-        if visit is None or not visit.phase.begun:
-            return
-        await set_state(connection, turn.key, VisitState.MENDING, failure.code)
-        await _again(connection, turn.key, failure, attempt)
+def _fails(turn: Turn, failure: GraphFailure) -> None:
+    turn.failed = failure
+    _log("meeting-not-ready", turn, failure)
 
 
-async def _subscribe_later(services: Services, visit_key: bytes, failure: GraphFailure, attempt: int) -> None:
-    _log("subscription-not-made", visit_key, failure, attempt)
-    async with services.database.transaction() as connection:
-        await _again(connection, visit_key, failure, attempt)
-
-
-def _log(event: str, visit_key: bytes, failure: GraphFailure, attempt: int) -> None:
-    log.warning(event, visit=visit_key.hex()[:8], reason=failure.operation, code=failure.code, attempt=attempt)
-
-
-async def _again(connection: Connection, visit_key: bytes, failure: GraphFailure, attempt: int) -> None:
-    await defer(
-        connection,
-        Job.PREPARE_VISIT,
-        at=datetime.now(UTC) + timedelta(seconds=wait_seconds(failure, attempt)),
-        visit=visit_key.hex(),
-        attempt=attempt + 1,
-    )
+def _log(event: str, turn: Turn, failure: GraphFailure) -> None:
+    log.warning(event, visit=turn.key.hex()[:8], reason=failure.operation, code=failure.code, attempt=turn.attempt)

@@ -7,6 +7,7 @@ session is given. No meeting is made for a patient who comes first. Making it re
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -15,7 +16,7 @@ from runtime.audit import Action, AuditRow
 from runtime.errors import Refusal
 from runtime.jobs import Job, defer
 from runtime.launch.model import Party, PatientLaunch, ProviderLaunch, VisitSession
-from runtime.meeting.prepare import CRASH_COVER, prepare_visit
+from runtime.meeting.prepare import CRASH_COVER, prepare, take_turn
 from runtime.visit.context import Organizer, VisitContext
 from runtime.visit.key import patient_hash, person_hash, visit_key
 from runtime.visit.rows import (
@@ -84,11 +85,11 @@ async def provider_begins(services: Services, launch: ProviderLaunch) -> VisitSe
             await services.audit.record(
                 connection, AuditRow(Action.VISIT_BEGUN, launch.organization_id, launch.connection_id, person, key)
             )
-    try:
-        async with asyncio.timeout(PAGE_PATIENCE_SECONDS):
-            await prepare_visit(services, key)
-    except TimeoutError:
-        pass
+        turn = await take_turn(services, connection, key)
+    if turn is not None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(PAGE_PATIENCE_SECONDS):
+                await prepare(services, turn)
     return VisitSession(
         launch.organization_id,
         launch.connection_id,
