@@ -35,7 +35,7 @@ async def start_session(services: Services, request: Request, visit: VisitSessio
     """Make a session and end the browser's previous one of this party. Raises `DatabaseUnavailable`."""
     cookie = new_value()
     previous = read_cookie(request, cookie_name(services.settings, visit.party))
-    async with services.database.transaction() as connection:
+    async with services.database.transaction() as connection, connection.pipeline():
         if previous:
             await connection.execute("DELETE FROM connector.session WHERE session_hash = %s", (_hash(previous),))
         await connection.execute(
@@ -46,19 +46,17 @@ async def start_session(services: Services, request: Request, visit: VisitSessio
     return NewSession(cookie, visit.party)
 
 
-async def session_of(request: Request, party: Party) -> VisitSession | None:
-    """The session of this browser on this side, if it has one. Raises `DatabaseUnavailable`."""
+async def session_of(request: Request, connection: Connection, party: Party) -> VisitSession | None:
+    """The session of this browser on this side, if it has one."""
     services = services_of(request)
     cookie = read_cookie(request, cookie_name(services.settings, party))
     if cookie is None:
         return None
-    async with services.database.connection() as connection:
-        row = await (
-            await connection.execute(
-                "SELECT sealed FROM connector.session WHERE session_hash = %s AND party = %s AND expires_at > now()",
-                (_hash(cookie), party.value),
-            )
-        ).fetchone()
+    cursor = await connection.execute(
+        "SELECT sealed FROM connector.session WHERE session_hash = %s AND party = %s AND expires_at > now()",
+        (_hash(cookie), party.value),
+    )
+    row = await cursor.fetchone()
     if row is None:
         return None
     try:

@@ -37,12 +37,12 @@ async def enter(services: Services, request: Request, arrival: Arrival) -> Respo
     connection = arrival.served.connection
     issuer = expected_issuer(connection, client_of(connection, Party.PROVIDER))
     user = ehr_user_hash(services.keys.user_hash_hmac, connection.id, issuer, arrival.person.subject)
-    async with services.database.transaction() as database:
+    async with services.database.transaction() as database, database.pipeline():
         await end_session(request, database, Party.PROVIDER)
-        account = await linked_account(database, user)
         await services.audit.record(
             database, AuditRow(Action.LAUNCHED, arrival.served.organization.id, connection.id, actor=user)
         )
+        account = await linked_account(database, user)
     launch = ProviderLaunch(
         organization_id=arrival.served.organization.id,
         connection_id=connection.id,

@@ -61,17 +61,16 @@ async def remember(database: Database, seal: Seal, connection_id: str, party: Pa
     used = launch_digest(connection_id, launch)
     pending = PendingLaunch(connection_id, party.value, nonce, verifier, digest(cookie), used)
     key = hashlib.sha256(state.encode()).digest()
-    async with database.transaction() as connection:
+    sealed = seal.seal(json.dumps(asdict(pending)).encode(), b"launch:" + key)
+    async with database.connection() as connection:
         cursor = await connection.execute(
-            "SELECT 1 FROM connector.launch_used WHERE launch_hash = %s", (bytes.fromhex(used),)
-        )
-        if await cursor.fetchone():
-            return None
-        await connection.execute(
             "INSERT INTO connector.launch (state_hash, sealed, expires_at)"
-            " VALUES (%s, %s, now() + make_interval(secs => %s))",
-            (key, seal.seal(json.dumps(asdict(pending)).encode(), b"launch:" + key), STATE_SECONDS),
+            " SELECT %s, %s, now() + make_interval(secs => %s)"
+            " WHERE NOT EXISTS (SELECT FROM connector.launch_used WHERE launch_hash = %s)",
+            (key, sealed, STATE_SECONDS, bytes.fromhex(used)),
         )
+        if cursor.rowcount == 0:
+            return None
     challenge = base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).rstrip(b"=").decode()
     return NewLaunch(state, cookie, nonce, challenge)
 
@@ -79,7 +78,7 @@ async def remember(database: Database, seal: Seal, connection_id: str, party: Pa
 async def take(database: Database, seal: Seal, state: str) -> PendingLaunch | None:
     """The launch of a state, which is gone afterwards. Raises `DatabaseUnavailable`."""
     key = hashlib.sha256(state.encode()).digest()
-    async with database.transaction() as connection:
+    async with database.connection() as connection:
         cursor = await connection.execute(
             "DELETE FROM connector.launch WHERE state_hash = %s RETURNING sealed, expires_at > now()", (key,)
         )
@@ -91,7 +90,7 @@ async def take(database: Database, seal: Seal, state: str) -> PendingLaunch | No
 
 async def complete(database: Database, pending: PendingLaunch) -> bool:
     """Mark the EHR's launch as used; False where it was already. Raises `DatabaseUnavailable`."""
-    async with database.transaction() as connection:
+    async with database.connection() as connection:
         cursor = await connection.execute(
             "INSERT INTO connector.launch_used (launch_hash, expires_at)"
             " VALUES (%s, now() + make_interval(secs => %s)) ON CONFLICT DO NOTHING",

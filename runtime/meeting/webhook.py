@@ -103,7 +103,7 @@ async def accept_lifecycle(services: Services, subscription: SubscriptionRow, in
 
 
 async def known(services: Services, path: str) -> SubscriptionRow | None:
-    async with services.database.transaction() as connection:
+    async with services.database.connection() as connection:
         return await subscriptions.by_path(connection, path)
 
 

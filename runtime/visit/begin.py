@@ -64,7 +64,8 @@ async def provider_begins(services: Services, launch: ProviderLaunch) -> VisitSe
     key = _key(services, launch.organization_id, launch.connection_id, launch.session_id)
     hmac_key = services.keys.visit_key_hmac
     person = person_hash(hmac_key, key, "user", launch.tenant_id, launch.object_id)
-    async with services.database.transaction() as connection:
+    # What is not read waits for what is: the statements go in three round trips, not ten.
+    async with services.database.transaction() as connection, connection.pipeline():
         visit = await _row(services, connection, key, launch.organization_id, launch.connection_id, launch.session_id)
         context = _for_patient(services, key, visit.context(services.seal), launch.patient_id)
         if context is None:
@@ -74,17 +75,14 @@ async def provider_begins(services: Services, launch: ProviderLaunch) -> VisitSe
             context = replace(context, organizer=Organizer(launch.tenant_id, launch.object_id))
         if not visit.phase.begun:
             context = replace(context, lobby_verified=False)
-        async with connection.pipeline():  # nothing of these is read: one round trip for all
-            if not visit.phase.begun:
-                await set_state(connection, key, VisitState.PREPARING)
-                covered = datetime.now(UTC) + CRASH_COVER
-                await defer(connection, Job.PREPARE_VISIT, at=covered, visit=key.hex(), attempt=0)
-            await save_context(connection, key, context.seal(services.seal, key))
-            await mark_staff(connection, key, person)
-            await notify(connection, key)
-            await services.audit.record(
-                connection, AuditRow(Action.VISIT_BEGUN, launch.organization_id, launch.connection_id, person, key)
-            )
+            await set_state(connection, key, VisitState.PREPARING)
+            await defer(connection, Job.PREPARE_VISIT, at=datetime.now(UTC) + CRASH_COVER, visit=key.hex(), attempt=0)
+        await save_context(connection, key, context.seal(services.seal, key))
+        await mark_staff(connection, key, person)
+        await notify(connection, key)
+        await services.audit.record(
+            connection, AuditRow(Action.VISIT_BEGUN, launch.organization_id, launch.connection_id, person, key)
+        )
         turn = await take_turn(services, connection, key)
     if turn is not None:
         with suppress(TimeoutError):

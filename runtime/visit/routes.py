@@ -210,11 +210,12 @@ async def _inside(request: Request, party: Party) -> _Inside | None:
     A session may outlive its visit, and a later visit may have the same key: only who was admitted to the visit that
     is there now gets in.
     """
-    services, session = services_of(request), await session_of(request, party)
-    served = services.configuration.connection(session.connection_id) if session else None
-    if session is None or served is None or served.organization.id != session.organization_id:
-        return None
-    async with services.database.transaction() as connection:
+    services = services_of(request)
+    async with services.database.connection() as connection:
+        session = await session_of(request, connection, party)
+        served = services.configuration.connection(session.connection_id) if session else None
+        if session is None or served is None or served.organization.id != session.organization_id:
+            return None
         visit = await load_visit(connection, session.visit_key)
     if visit and not _admitted(session, visit, visit.context(services.seal)):
         return None

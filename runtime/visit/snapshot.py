@@ -97,7 +97,7 @@ async def read_provider_snapshot(
 ) -> ProviderSnapshot | None:
     """What the provider `reader` sees; None once the visit was purged."""
     now = now or datetime.now(UTC)
-    async with services.database.transaction() as connection:
+    async with services.database.connection() as connection:
         visit = await load_visit(connection, visit_key)
         if visit is None:
             return None
