@@ -17,6 +17,8 @@ from runtime.identity.links import linked_account
 from runtime.identity.pending import begin_sign_in
 from runtime.launch.flow import Arrival, client_of
 from runtime.launch.model import Party, PatientLaunch, ProviderLaunch, VisitSession
+from runtime.launch.pending import complete
+from runtime.launch.refusals import LAUNCH_REUSED
 from runtime.serving import not_standing
 from runtime.sessions import end_session, start_session
 
@@ -38,6 +40,8 @@ async def enter(services: Services, request: Request, arrival: Arrival) -> Respo
     issuer = expected_issuer(connection, client_of(connection, Party.PROVIDER))
     user = ehr_user_hash(services.keys.user_hash_hmac, connection.id, issuer, arrival.person.subject)
     async with services.database.transaction() as database, database.pipeline():
+        if not await complete(database, arrival.pending):
+            return LAUNCH_REUSED
         await end_session(request, database, Party.PROVIDER)
         await services.audit.record(
             database, AuditRow(Action.LAUNCHED, arrival.served.organization.id, connection.id, actor=user)
@@ -76,7 +80,9 @@ async def _patient(services: Services, request: Request, arrival: Arrival) -> Re
 
     connection, patient_id = arrival.served.connection, arrival.context.patient_id
     assert patient_id is not None, "context_of refuses a patient's launch without one"
-    async with services.database.transaction() as database:
+    async with services.database.transaction() as database, database.pipeline():
+        if not await complete(database, arrival.pending):
+            return LAUNCH_REUSED
         await end_session(request, database, Party.PATIENT)
         await services.audit.record(
             database, AuditRow(Action.LAUNCHED, arrival.served.organization.id, connection.id, detail="patient")

@@ -51,8 +51,9 @@ class Departure:
 
 @dataclass(frozen=True)
 class Arrival:
-    """Somebody is back from the EHR, verified."""
+    """Somebody is back from the EHR, verified. `pending` is to be completed, once, with what it leads to."""
 
+    pending: pending.PendingLaunch
     served: Served
     party: Party
     person: Person
@@ -129,12 +130,7 @@ async def arrive(
     codes = query.get("code", [])
     if len(codes) != 1 or not 0 < len(codes[0]) <= MAXIMUM_CODE:
         return refusals.CODE_MISSING
-    found = await _redeem(services, served, party, launch, codes[0])
-    if isinstance(found, Refusal):
-        return found
-    if not await pending.complete(services.database, launch):
-        return refusals.LAUNCH_REUSED
-    return found
+    return await _redeem(services, served, party, launch, codes[0])
 
 
 def _refused_by_ehr(connection: EhrConnection, party: Party, query: Mapping[str, list[str]]) -> Refusal | None:
@@ -178,4 +174,4 @@ async def _redeem(
     if isinstance(person, Refusal):
         return person
     context = context_of(response, connection, party)
-    return context if isinstance(context, Refusal) else Arrival(served, party, person, context)
+    return context if isinstance(context, Refusal) else Arrival(launch, served, party, person, context)

@@ -11,7 +11,7 @@ import json
 from dataclasses import asdict, dataclass
 
 from runtime.cookies import new_value
-from runtime.database import Database
+from runtime.database import Connection, Database
 from runtime.launch.model import Party
 from runtime.sealing import Seal
 
@@ -88,12 +88,11 @@ async def take(database: Database, seal: Seal, state: str) -> PendingLaunch | No
     return PendingLaunch(**json.loads(seal.open(bytes(row[0]), b"launch:" + key)))
 
 
-async def complete(database: Database, pending: PendingLaunch) -> bool:
-    """Mark the EHR's launch as used; False where it was already. Raises `DatabaseUnavailable`."""
-    async with database.connection() as connection:
-        cursor = await connection.execute(
-            "INSERT INTO connector.launch_used (launch_hash, expires_at)"
-            " VALUES (%s, now() + make_interval(secs => %s)) ON CONFLICT DO NOTHING",
-            (bytes.fromhex(pending.launch), USED_SECONDS),
-        )
-        return cursor.rowcount == 1
+async def complete(connection: Connection, pending: PendingLaunch) -> bool:
+    """Mark the EHR's launch as used, in the caller's transaction; False where it was already."""
+    cursor = await connection.execute(
+        "INSERT INTO connector.launch_used (launch_hash, expires_at)"
+        " VALUES (%s, now() + make_interval(secs => %s)) ON CONFLICT DO NOTHING RETURNING 1",
+        (bytes.fromhex(pending.launch), USED_SECONDS),
+    )
+    return await cursor.fetchone() is not None

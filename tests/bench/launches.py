@@ -1,6 +1,7 @@
 """A returning provider's launch, beside a bare Starlette handler that makes the same calls (`bare.py`), in turns.
 
-A local stack of one geography, of real processes: the application behind its ingress, PostgreSQL, EHR and Graph. One
+A local stack of one geography, of real processes: the application, PostgreSQL, EHR and Graph. Either is behind an
+ingress. The bare handler makes its calls one after the other; the application those that need each other. One
 provider, linked before, begins one visit after the other. Timed is what the person waits for: from the launch URL in
 the EHR's frame to the page of the visit, redirects included. The emulators count the calls of both.
 """
@@ -13,8 +14,8 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Generator
-from contextlib import contextmanager
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -23,7 +24,7 @@ import httpx
 from ruamel.yaml import YAML
 
 from schemas.vocabulary import RuntimeRole, Stage
-from tests.bench import bare
+from tests.bench import bare, ingress
 from tests.bench.organizations import as_yaml
 from tests.bench.timing import tell
 from tests.support.one_geography import keep_only
@@ -76,31 +77,31 @@ def _bare(stack: TestStack, origin: str) -> Generator[None]:
     """The bare handler, in the environment of the application's replica."""
     environments = (process.environ() for process in stack.processes())
     environment = next(e for e in environments if e.get("CONNECTOR_ROLE") == RuntimeRole.APPLICATION)
-    ehr = next(e for e in stack.world.ehrs if e.organization == ORGANIZATION)
-    organizer = ehr.users[0].entra_object_id
-    arguments = [str(urlsplit(origin).port), str(stack.state), CONNECTION, organizer]
-    process = subprocess.Popen(
-        [sys.executable, "-m", bare.__name__, *arguments],
-        cwd=ROOT,
-        env=environment | {"PYTHONPATH": str(ROOT)},
+    port = str(free_port())
+    commands = (
+        [bare.__name__, port, origin, CONNECTION],
+        [ingress.__name__, str(urlsplit(origin).port), port, str(stack.state)],
     )
+    processes = [
+        subprocess.Popen([sys.executable, "-m", *command], cwd=ROOT, env=environment | {"PYTHONPATH": str(ROOT)})
+        for command in commands
+    ]
     try:
-        _until_ready(stack, origin, process)
+        _until_ready(stack, origin, processes)
         yield
     finally:
-        process.terminate()
-        process.wait()
+        for process in processes:
+            process.terminate()
+            process.wait()
 
 
-def _until_ready(stack: TestStack, origin: str, process: "subprocess.Popen[bytes]") -> None:
+def _until_ready(stack: TestStack, origin: str, processes: Sequence["subprocess.Popen[bytes]"]) -> None:
     deadline = time.monotonic() + READY_SECONDS
-    while time.monotonic() < deadline and process.poll() is None:
-        try:
-            httpx.get(f"{origin}/visit/provider", verify=stack.certificates, trust_env=False)
-        except httpx.TransportError:
-            time.sleep(0.1)
-        else:
-            return
+    while time.monotonic() < deadline and all(process.poll() is None for process in processes):
+        with suppress(httpx.TransportError):
+            if httpx.get(f"{origin}/visit/provider", verify=stack.certificates, trust_env=False).is_success:
+                return
+        time.sleep(0.1)
     raise AssertionError(f"the bare handler did not come up within {READY_SECONDS:.0f} s")
 
 

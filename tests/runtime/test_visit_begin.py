@@ -41,7 +41,9 @@ async def context_of(here: Clinic, visit_key: bytes) -> VisitContext:
 
 async def test_a_provider_gets_a_meeting_a_locked_lobby_and_a_subscription(here: Clinic) -> None:
     session = await here.provider()
-    assert here.remotes.names() == ["create", "lobby", "read", "link", "subscribe"]
+    names = here.remotes.names()
+    assert [n for n in names if n != "subscribe"] == ["create", "lobby", "read", "link"]
+    assert names.index("subscribe") > 0, "beside the others, once there is a meeting"
     created = json.loads(here.remotes.calls[0][1].content)
     assert created == {"externalId": session.visit_key.hex(), "subject": "Virtual visit"}
     meeting = next(iter(here.remotes.meetings.values()))
