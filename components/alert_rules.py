@@ -115,9 +115,9 @@ LOG_ALERTS = (
         every="PT1H",
         means="The notification certificate ends within 60 days: after that Graph refuses subscriptions to call events,"
         " and no connect is seen.",
-        to_do="Add a key to the ring in the vault's secret `notification-certificate` and move `current` to it, from "
-        "inside the network, then restart the applications and workers; keep the old key until no subscription "
-        "names it.",
+        to_do="Write a version of the vault's secret `notification-certificate` with one more key, and restart the "
+        "applications and workers; then one with `current` moved to it, and restart them again; keep the old key until "
+        'no subscription names it (README, "Rotating a ring").',
     ),
     LogAlert(
         name="host-certificate-ends",
@@ -191,8 +191,8 @@ METRIC_ALERTS = (
         operator="GreaterThan",
         threshold=80,
         means="The database has used more than 80 % of its storage; at 95 % Azure lets nobody write.",
-        to_do="Storage grows by itself: see in the portal whether it could. If not, raise it there, and then in the "
-        "program to the same size. Look for `purge` in the event `schedule-failed`: rows may not be purged any "
+        to_do="Storage grows by itself: see in the portal whether it could. If not, raise it there; the program leaves "
+        "it as it is. Look for `purge` in the event `schedule-failed`: rows may not be purged any "
         "more.",
     ),
     MetricAlert(

@@ -88,7 +88,11 @@ class Database(pulumi.ComponentResource):
                 public_network_access="Disabled",
             ),
             tags=placement.tags,
-            opts=placement.state(self, depends_on=[self._args.zone.link]),
+            opts=pulumi.ResourceOptions.merge(
+                placement.state(self, depends_on=[self._args.zone.link]),
+                # Storage grows by itself, and Azure never makes it smaller: the size is that of the first day.
+                pulumi.ResourceOptions(ignore_changes=["storage.storageSizeGB"]),
+            ),
         )
 
     def _parameter(self, parameter: str, value: str, after: pulumi.Resource) -> pulumi.Resource:

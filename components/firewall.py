@@ -24,7 +24,14 @@ RULES, RULES_VERSION = "Microsoft_DefaultRuleSet", "2.1"
 BOTS, BOTS_VERSION = "Microsoft_BotManagerRuleSet", "1.1"
 OFF_DOMAIN = {"RFI": ("931130",)}
 LOOKS_LIKE_SQL = {"SQLI": ("942440", "942450"), "MS-ThreatIntel-SQLI": ("99031002",)}
-SCRUBBED = ("RequestArgNames", "RequestPostArgNames", "RequestJSONArgNames", "RequestCookieNames", "RequestIPAddress")
+SCRUBBED = (
+    "RequestArgNames",
+    "RequestPostArgNames",
+    "RequestJSONArgNames",
+    "RequestCookieNames",
+    "RequestHeaderNames",
+    "RequestIPAddress",
+)
 LARGEST_BODY_KB = 1024
 """What the largest request of ours may have: a delivery of notifications."""
 

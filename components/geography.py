@@ -236,6 +236,7 @@ class Geography(pulumi.ComponentResource):
                     "database": database.id,
                     "storage": storage.id,
                     "workspace": logs.workspace_id,
+                    "registry": registry.id,
                 },
                 after=kept,
             ),

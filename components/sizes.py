@@ -28,9 +28,12 @@ class AppSize:
 
 @dataclass(frozen=True)
 class DatabaseSize:
+    """`machine` must take the pools of all replicas, old and new: a Standard_B1ms has 35 connections for users."""
+
     machine: str
     tier: str
     storage_gb: int
+    """On the first day; it grows by itself."""
     high_availability: str
     backup_days: int
 
@@ -63,7 +66,7 @@ BY_STAGE: Mapping[Stage, Sizes] = {
             RuntimeRole.WORKER: AppSize(1, 1),
             RuntimeRole.PORTAL: AppSize(1, 1, concurrent_requests=30),
         },
-        database=DatabaseSize("Standard_B1ms", "Burstable", 32, "Disabled", 7),
+        database=DatabaseSize("Standard_B2s", "Burstable", 32, "Disabled", 7),
         gateway=GatewaySize(0, 2),
         copies_of_storage="Standard_LRS",
         log_days=30,

@@ -2,6 +2,7 @@
 
 Those arguments are the ones that a launch, a sign-in, a notification or the portal's form cannot do without, listed
 here with the rules that refuse them. A custom rule or an exception that allows lets a request past every other rule.
+What the firewall logs is scrubbed of every value: they are tickets of people.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -10,6 +11,17 @@ from typing import Any
 from policies.judging import Subject, each, known, policy
 
 EXPECTED = {"mode": "Prevention", "state": "Enabled", "requestBodyCheck": True}
+SCRUBBED = frozenset(
+    {
+        "RequestHeaderNames",
+        "RequestCookieNames",
+        "RequestArgNames",
+        "RequestPostArgNames",
+        "RequestJSONArgNames",
+        "RequestIPAddress",
+    }
+)
+"""What Azure can scrub, all of it."""
 RULE_SETS = {"Microsoft_DefaultRuleSet 2.1", "Microsoft_BotManagerRuleSet 1.1"}
 URL = frozenset({"931130"})
 OPAQUE = frozenset({"942440", "942450", "99031002"})
@@ -36,6 +48,8 @@ def judge(subject: Subject) -> Iterator[str]:
     for key, expected in EXPECTED.items():
         if (got := subject.get("policySettings", key)) != expected:
             yield f"policySettings.{key}: expected {expected}, got {got}"
+    if missing := SCRUBBED - set(_scrubbed(subject)):
+        yield f"policySettings.logScrubbing: expected every value, got all but those of {_words(missing)}"
     rule_sets = list(subject.items("managedRules", "managedRuleSets"))
     names = {f"{known(s, 'ruleSetType')} {known(s, 'ruleSetVersion')}" for s in rule_sets}
     if names != RULE_SETS:
@@ -47,6 +61,14 @@ def judge(subject: Subject) -> Iterator[str]:
             yield f"{'.'.join(path)}: expected none"
     for exclusion in subject.items("managedRules", "exclusions"):
         yield from _exclusion(exclusion)
+
+
+def _scrubbed(subject: Subject) -> Iterator[str]:
+    if subject.get("policySettings", "logScrubbing", "state") != "Enabled":
+        return
+    for rule in subject.items("policySettings", "logScrubbing", "scrubbingRules"):
+        if known(rule, "selectorMatchOperator") == "EqualsAny" and known(rule, "state") == "Enabled":
+            yield str(known(rule, "matchVariable"))
 
 
 def _exclusion(exclusion: Mapping[str, Any]) -> Iterator[str]:

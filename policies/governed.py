@@ -5,7 +5,7 @@ it is on. Ids are only known once Azure has answered, so what belongs to what is
 properties, which the engine knows in a preview too.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +31,15 @@ AUDITABLE = frozenset(
 )
 """Types of which Azure keeps resource logs, as far as the components emit them."""
 STATE = frozenset(
-    {"dbforpostgresql:Server", "keyvault:Vault", "operationalinsights:Workspace", "storage:StorageAccount"}
+    {
+        "containerregistry:Registry",
+        "dbforpostgresql:Server",
+        "keyvault:Vault",
+        "operationalinsights:Workspace",
+        "storage:StorageAccount",
+    }
 )
+GATEWAY, FIREWALL_LOG = "network:ApplicationGateway", "ApplicationGatewayFirewallLog"
 SETTING, WORKSPACE = "monitor:DiagnosticSetting", "operationalinsights:Workspace"
 LOCK, ASSIGNMENT, GROUP = (
     "authorization:ManagementLockByScope",
@@ -56,6 +63,10 @@ def judge_logs(resources: Resources, _: StackSettings) -> Iterator[tuple[str, st
             got = " and ".join(sorted(g or "nowhere" for g in geographies)) or "nowhere"
             wanted = f"the log workspace of {_geography(resource)}"
             yield resource.urn, f"expected a diagnostic setting to {wanted}, got logs that go {_to(got)}"
+        if _type(resource) == GATEWAY and (
+            kept := _query_strings(s for s in settings if _on(s, "resourceUri", resource))
+        ):
+            yield resource.urn, f"expected no log with query strings, which carry launch tickets, got {kept}"
 
 
 def judge_locks(resources: Resources, settings: StackSettings) -> Iterator[tuple[str, str]]:
@@ -80,6 +91,13 @@ def judge_regions(resources: Resources, settings: StackSettings) -> Iterator[tup
             shown = " and ".join(", ".join(sorted(regions)) or "none" for regions in got) or "no such policy"
             expected = ", ".join(sorted(wanted)) or "none"
             yield group.urn, f"expected a policy that allows the regions of {geography} ({expected}), got {shown}"
+
+
+def _query_strings(settings: Iterable[PolicyResource]) -> str:
+    """The log of a gateway that keeps them, or the group of logs that has it."""
+    logs = (log for setting in settings for log in each(known(setting.props, "logs")))
+    named = (known(log, "category") or known(log, "categoryGroup") for log in logs if known(log, "enabled") is True)
+    return ", ".join(sorted(str(name) for name in named if name != FIREWALL_LOG))
 
 
 def _to(place: str) -> str:

@@ -158,6 +158,7 @@ class ResourceManager:
                 message = f"Changing property '{fixed[0]}' of {row.arm_type} '{name}' is not allowed: make it anew"
                 raise AzureError(409, "PropertyChangeNotAllowed", message)
             arm = with_frozen(row.arm_type, before, arm)
+            rules.check_change(before, arm)
         rules.check_write(contents, arm, lambda: self._principals(contents))
         certificates.check(self.state, contents, arm)
         if row.arm_type == "Microsoft.KeyVault/vaults/secrets":

@@ -42,6 +42,15 @@ def check_write(contents: Contents, arm: Mapping[str, Any], principals: Callable
         rule(contents, arm)
 
 
+def check_change(before: Mapping[str, Any], arm: Mapping[str, Any]) -> None:
+    """A database's storage only grows ("Scaling Azure Database for PostgreSQL", storage)."""
+    if arm["type"].lower() == "microsoft.dbforpostgresql/flexibleservers":
+        had, wanted = (int(value_at(body, "properties.storage.storageSizeGB") or 0) for body in (before, arm))
+        if wanted < had:
+            message = f"'{arm['name']}': storage of {had} GB cannot be made smaller ({wanted} GB)"
+            raise AzureError(400, "InvalidParameterValue", message)
+
+
 def check_delete(contents: Contents, arm: Mapping[str, Any]) -> None:
     """Azure keeps what is locked, and what others use, such as subnets, zones and what gateways are bound to."""
     governing.check_locks(contents, arm)

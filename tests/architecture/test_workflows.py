@@ -184,7 +184,9 @@ done < images
 def test_apps_are_updated_only_after_each_registry_has_the_signed_image(name: str, job: str) -> None:
     scripts = "".join(step.get("run", "") + "\n" for step in read(name)["jobs"][job]["steps"])
     before, after = scripts.split(COPIES)
-    assert before.count('"$pulumi" up') == before.count('yq -i \'.config["teams-ehr-connector:image"] = "none"')
+    none, back = before.find('"teams-ehr-connector:image"] = "none"'), before.find("strenv(IMAGE)")
+    updates = [found.start() for found in re.finditer(re.escape('"$pulumi" up'), before)]
+    assert all(0 <= none < update < back for update in updates), "an update before the copy makes no app"
     assert '"$pulumi" up' in after
 
 
@@ -263,8 +265,12 @@ def test_a_throwaway_stack_is_deployed_by_hand_where_nothing_else_is_and_always_
     (job,) = throwaway["jobs"].values()
     assert job["environment"] == "throwaway"
     steps = steps_of(job)
-    assert place(steps, '= "$SUBSCRIPTION"') < place(steps, "stack select") < place(steps, "latestReadyRevisionName")
-    assert "--policy-pack policies" in steps[place(steps, "stack select")]
+    order = ['= "$SUBSCRIPTION"', "stack select", "openssl pkcs12", "strenv(IMAGE)", "latestReadyRevisionName"]
+    places = [place(steps, words) for words in order]
+    assert places == sorted(set(places))
+    for step in (places[1], places[3]):
+        assert "up --stack" in steps[step]
+        assert steps[step].count("--policy-pack policies") == steps[step].count("up --stack")
     assert steps[place(steps, "--expect-no-changes")].count("--expect-no-changes") == 2
     last = job["steps"][-1]
     assert "destroy --stack" in last["run"]

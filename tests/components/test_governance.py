@@ -14,6 +14,7 @@ STATE = {
     "azure-native:dbforpostgresql:Server",
     "azure-native:storage:StorageAccount",
     "azure-native:operationalinsights:Workspace",
+    "azure-native:containerregistry:Registry",
 }
 STACKS = pytest.mark.parametrize("stack", ["local", "local-prod", "test", "prod"])
 
@@ -22,18 +23,13 @@ def geography_of(resource: Emitted) -> str:
     return resource.name.split("-")[0]
 
 
-def ends(resource: Emitted) -> tuple[str, ...]:
-    name = resource.inputs.get("vaultName")
-    return (f"/vaults/{name}",) if name else (f"/{resource.type}/{resource.name}",)
-
-
 @STACKS
 def test_all_state_is_locked(stack: str) -> None:
     locks = sample(stack).of(LOCK)
     state = [r for r in sample(stack).resources if r.type in STATE]
     assert len(locks) == len(state)
     for resource in state:
-        (lock,) = [lock for lock in locks if lock.inputs["scope"].endswith(ends(resource))]
+        (lock,) = [lock for lock in locks if lock.inputs["scope"] == resource.id]
         assert (lock.inputs["level"], geography_of(lock)) == ("CanNotDelete", geography_of(resource))
 
 

@@ -9,6 +9,7 @@ from emulators.azure.definitions.change import not_changeable, with_frozen
 from emulators.azure.definitions.reading import supplement
 from emulators.azure.errors import AzureError
 from emulators.azure.operations import ResourceManager
+from emulators.azure.rules import check_change
 from tests.support.azure_arm import SUBSCRIPTION, TENANT, account, create, guid, place_of, vault, without_processes
 
 GROUP = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/rg"
@@ -139,3 +140,15 @@ def test_purge_protection_is_for_good_and_a_refused_change_is_none(manager: Reso
         update(enablePurgeProtection=False)
     assert (refused.value.status, refused.value.code) == (409, "PropertyChangeNotAllowed")
     assert manager.store.read().get(made["id"]) == on
+
+
+def test_a_databases_storage_grows_and_never_shrinks() -> None:
+    def server(size: int) -> dict[str, Any]:
+        storage = {"storageSizeGB": size}
+        return {"name": "psql", "type": "Microsoft.DBforPostgreSQL/flexibleServers", "properties": {"storage": storage}}
+
+    check_change(server(128), server(256))
+    check_change(server(128), server(128))
+    with pytest.raises(AzureError, match="storage of 256 GB cannot be made smaller") as refused:
+        check_change(server(256), server(128))
+    assert refused.value.status == 400
