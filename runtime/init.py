@@ -28,6 +28,9 @@ from schemas.handover import AUDITOR_DATABASE_ROLE
 LOCK = 7_402_118_333_001
 """Any number that nothing else locks in the database `connector`."""
 
+EXTENSION = "pgaudit"
+"""Allowed by the server's parameters (`components/database.py`)."""
+
 PATIENCE_SECONDS = 50.0
 """A fresh role assignment or administrator takes a while to be known everywhere."""
 
@@ -58,6 +61,7 @@ async def prepare(settings: Settings, http: HttpClients) -> None:
             async with await _connect(connection_parameters(settings, "postgres") | password) as postgres:
                 await create_roles(postgres, roles)
                 left_over = await is_left_over(postgres, AUDITOR_DATABASE_ROLE, roles)
+            await load_extension(lock)
             await lock.execute("CREATE SCHEMA IF NOT EXISTS connector")
             newest = await asyncio.to_thread(upgrade, parameters)
             async with lock.transaction():
@@ -74,6 +78,16 @@ async def prepare(settings: Settings, http: HttpClients) -> None:
     if not newest:
         log.info("database-of-a-newer-release")
     log.info("prepared")
+
+
+async def load_extension(connection: Connection) -> None:
+    """pgAudit names what DDL changed only where its event triggers are in the database (pgAudit, "Settings").
+
+    The emulated server does not bring it.
+    """
+    query = "SELECT 1 FROM pg_available_extensions WHERE name = %s"
+    if await (await connection.execute(query, (EXTENSION,))).fetchone():
+        await connection.execute(f"CREATE EXTENSION IF NOT EXISTS {EXTENSION}".encode())
 
 
 def parse_roles(value: str | None) -> dict[str, str]:

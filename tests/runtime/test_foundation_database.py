@@ -6,9 +6,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from psycopg import errors
 
+from runtime import init
 from runtime.audit import Action, AuditRow
 from runtime.database import Database, connection_parameters
 from runtime.errors import DatabaseUnavailable, IdentityUnavailable, StartRefused
@@ -90,6 +92,21 @@ async def test_init_run_by_several_replicas_at_once_prepares_once() -> None:
 def test_init_without_roles_is_refused() -> None:
     with pytest.raises(StartRefused):
         parse_roles(None)
+
+
+async def test_the_extension_is_loaded_where_the_server_brings_it(
+    postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The embedded server brings `vector`, and no `pgaudit`."""
+    database = postgres.new_database()
+    with postgres.administrator(database) as administrator:
+        dsn = administrator.info.dsn
+    async with await psycopg.AsyncConnection.connect(dsn, autocommit=True) as connection:
+        for extension, loaded in (("pgaudit", []), ("vector", [("vector",)]), ("vector", [("vector",)])):
+            monkeypatch.setattr(init, "EXTENSION", extension)
+            await init.load_extension(connection)
+            found = await connection.execute("SELECT extname FROM pg_extension WHERE extname <> 'plpgsql'")
+            assert await found.fetchall() == loaded
 
 
 def test_the_tables_have_the_listed_columns(postgres: PostgresServer) -> None:
