@@ -115,7 +115,9 @@ async def stage(state: Path) -> AsyncGenerator[Stage]:
         images.copy(SERVER_NAME, 64 * "a")
         tls.ensure_leaf(state, ["localhost"])
         context = tls.server_context(state)
-        platform = Platform(state, Children(state), images, identities, lambda _: None, probes, lambda *_: context)
+        platform = Platform(
+            state, Children(state), images, identities, lambda _: None, probes, lambda certificate_id, host: context
+        )
         found = Stage(state / "told", ContainerApp(platform, "app"), f"localhost:{free_port()}")
         try:
             yield found
