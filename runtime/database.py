@@ -48,6 +48,10 @@ def connection_parameters(settings: Settings, database: str | None = None) -> di
     return parameters
 
 
+async def _each_statement_alone(connection: Connection) -> None:
+    await connection.set_autocommit(True)
+
+
 async def _still_there(connection: Connection) -> None:
     """Raises `psycopg.OperationalError` where the server has gone away.
 
@@ -65,12 +69,9 @@ class Database:
     """The pool. `parameters` gives libpq's parameters, password included, for each new connection."""
 
     def __init__(self, parameters: Callable[[], Awaitable[dict[str, Any]]], *, size: int = 20) -> None:
-
-        async def each_statement_alone() -> dict[str, Any]:
-            return await parameters() | {"autocommit": True}
-
         self.pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
-            kwargs=each_statement_alone,
+            kwargs=parameters,
+            configure=_each_statement_alone,
             min_size=1,
             max_size=size,
             open=False,
