@@ -11,11 +11,13 @@ import asyncio
 import hashlib
 import json
 import os
+import random
 import socket
 import ssl
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -38,6 +40,9 @@ INIT_SECONDS = 120.0
 LOOK_SECONDS = 0.1
 UNPROBED_SECONDS = 0.5
 """A replica without a probe is ready when it has run for this long."""
+PORTS = range(30000, 32768)
+"""Of containers: above those of servers (`store.py`), below those that Linux gives to whoever connects."""
+ATTEMPTS = 1000
 MAXIMUM_GRACE_SECONDS = 5.0
 """However long the template lets a replica take to end: people wait for this one."""
 
@@ -243,6 +248,10 @@ def _fingerprint(arm: Mapping[str, Any]) -> str:
 
 
 def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Below those that the system gives to whoever connects: a container takes a while until it listens."""
+    for _ in range(ATTEMPTS):
+        port = random.choice(PORTS)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise AzureError(500, "NoPortLeft", f"no loopback port from {PORTS.start} to {PORTS.stop - 1} is free")
