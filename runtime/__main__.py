@@ -4,9 +4,8 @@ Each role imports only what it needs. Owns the exit codes: 0 done, 1 something i
 78 refused to start (EX_CONFIG).
 """
 
+import asyncio
 import sys
-
-import uvloop
 
 from runtime.errors import ConnectorError, StartRefused
 from runtime.logs import configure_logs, log, where
@@ -58,7 +57,7 @@ def main() -> int:
             RuntimeRole.WORKER: run_worker,
             RuntimeRole.PORTAL: run_portal,
         }
-        uvloop.run(roles[settings.role](settings))
+        asyncio.run(roles[settings.role](settings))
     except StartRefused as e:
         log.error("start refused", reason=str(e), advice=e.advice)
         return REFUSED

@@ -9,6 +9,7 @@ statement each. It checks, seals and records nothing, and shows nothing: no nonc
 audit, session or page of a visit.
 """
 
+import asyncio
 import base64
 import hashlib
 import secrets
@@ -22,7 +23,6 @@ from urllib.parse import quote, urlencode
 import httpx
 import jwt
 import uvicorn
-import uvloop
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
@@ -206,4 +206,4 @@ async def main(port: int, origin: str, connection_id: str) -> None:
 
 
 if __name__ == "__main__":
-    uvloop.run(main(int(sys.argv[1]), *sys.argv[2:]))
+    asyncio.run(main(int(sys.argv[1]), *sys.argv[2:]))
