@@ -83,11 +83,15 @@ async def prepare(settings: Settings, http: HttpClients) -> None:
 async def load_extension(connection: Connection) -> None:
     """pgAudit names what DDL changed only where its event triggers are in the database (pgAudit, "Settings").
 
-    The emulated server does not bring it.
+    The emulated server does not bring it. Raises `StartRefused` where the server brings it and was not restarted since.
     """
     query = "SELECT 1 FROM pg_available_extensions WHERE name = %s"
     if await (await connection.execute(query, (EXTENSION,))).fetchone():
-        await connection.execute(f"CREATE EXTENSION IF NOT EXISTS {EXTENSION}".encode())
+        try:
+            await connection.execute(f"CREATE EXTENSION IF NOT EXISTS {EXTENSION}".encode())
+        except psycopg.errors.ObjectNotInPrerequisiteState:
+            reason = f"the database server has not preloaded {EXTENSION}"
+            raise StartRefused(reason, "Restart the server once (docs/first-deployment.md, step 14).") from None
 
 
 def parse_roles(value: str | None) -> dict[str, str]:

@@ -15,7 +15,7 @@ import hashlib
 import secrets
 import sys
 import uuid
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -56,7 +56,7 @@ class Bare:
     tenant: str
     origin: str
     graph_token: str
-    links_refused: bool = field(default=False)
+    links_refused: bool = False
     """Graph gives this app no link of the browser kind; the application remembers that, too."""
 
     @property

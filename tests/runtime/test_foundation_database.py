@@ -109,6 +109,24 @@ async def test_the_extension_is_loaded_where_the_server_brings_it(
             assert await found.fetchall() == loaded
 
 
+async def test_a_server_that_was_not_restarted_is_named_with_its_remedy(
+    postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As an extension that is not preloaded answers; a trigger answers here."""
+    with postgres.administrator(postgres.new_database()) as administrator:
+        dsn = administrator.info.dsn
+        administrator.execute(
+            """CREATE FUNCTION refuse() RETURNS event_trigger LANGUAGE plpgsql AS $$
+               BEGIN RAISE 'must be loaded via shared_preload_libraries' USING ERRCODE = '55000'; END $$"""
+        )
+        administrator.execute("CREATE EVENT TRIGGER refuse ON ddl_command_start EXECUTE FUNCTION refuse()")
+    monkeypatch.setattr(init, "EXTENSION", "vector")
+    async with await psycopg.AsyncConnection.connect(dsn, autocommit=True) as connection:
+        with pytest.raises(StartRefused, match="has not preloaded vector") as refused:
+            await init.load_extension(connection)
+    assert "Restart the server once" in refused.value.advice
+
+
 def test_the_tables_have_the_listed_columns(postgres: PostgresServer) -> None:
     with postgres.administrator("connector") as connection:
         rows = connection.execute(
