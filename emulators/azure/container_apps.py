@@ -11,13 +11,10 @@ import asyncio
 import hashlib
 import json
 import os
-import random
-import socket
 import ssl
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -29,6 +26,7 @@ from emulators.azure.errors import AzureError
 from emulators.azure.images import Images
 from emulators.azure.ingress import Ingress
 from emulators.azure.managed_identity import Endpoint, ManagedIdentityEndpoint
+from emulators.azure.ports import OF_CONTAINERS, free_port
 from emulators.azure.processes import Children, Kept, stop
 from emulators.azure.replicas import Replica
 from emulators.azure.tokens import Principal
@@ -40,9 +38,6 @@ INIT_SECONDS = 120.0
 LOOK_SECONDS = 0.1
 UNPROBED_SECONDS = 0.5
 """A replica without a probe is ready when it has run for this long."""
-PORTS = range(30000, 32768)
-"""Of containers: above those of servers (`store.py`), below those that Linux gives to whoever connects."""
-ATTEMPTS = 1000
 MAXIMUM_GRACE_SECONDS = 5.0
 """However long the template lets a replica take to end: people wait for this one."""
 
@@ -135,7 +130,7 @@ class Revision:
         grace = float(self.template.get("terminationGracePeriodSeconds") or 30)
         count = max(1, int(value_at(self.template, "scale.minReplicas") or 1))
         for index in range(count):
-            port = _free_port()
+            port = free_port(OF_CONTAINERS)
             replica = f"{self.name}-{index}"
             self._check_wanted()
             kept = Kept(
@@ -245,13 +240,3 @@ def _fingerprint(arm: Mapping[str, Any]) -> str:
     parts = [properties.get("template"), properties.get("configuration"), arm.get("identity")]
     text = json.dumps(parts, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _free_port() -> int:
-    """Below those that the system gives to whoever connects: a container takes a while until it listens."""
-    for _ in range(ATTEMPTS):
-        port = random.choice(PORTS)
-        with socket.socket() as probe, suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port
-    raise AzureError(500, "NoPortLeft", f"no loopback port from {PORTS.start} to {PORTS.stop - 1} is free")

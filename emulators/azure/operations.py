@@ -4,8 +4,6 @@ Owns the order of a write: fault asked for, existence, parents, rules, the store
 nothing of gRPC (`provider.py`). A PostgreSQL server takes one write at a time; another gets ServerIsBusy.
 """
 
-import random
-import socket
 import time
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
@@ -22,8 +20,9 @@ from emulators.azure.deployer import DEPLOYER_OBJECT_ID
 from emulators.azure.documents import object_at
 from emulators.azure.errors import AzureError, PartialWrite
 from emulators.azure.faults import FAULTS, take_fault
+from emulators.azure.ports import OF_RESOURCES, free_port
 from emulators.azure.postgres_parameters import recorded_only
-from emulators.azure.store import FIRST_PORT, LAST_PORT, Contents, Store
+from emulators.azure.store import Contents, Store
 from emulators.azure.supervisor_ids import owner_of, server_of
 
 if TYPE_CHECKING:
@@ -163,7 +162,9 @@ class ResourceManager:
         certificates.check(self.state, contents, arm)
         if row.arm_type == "Microsoft.KeyVault/vaults/secrets":
             rules.check_secret(str(inputs["properties"].get("value") or ""))
-        given = Assigned(lambda: self.tenant_id, lambda: free_port(contents), lambda i: _identity(contents, i))
+        given = Assigned(
+            lambda: self.tenant_id, lambda: free_port(OF_RESOURCES, contents.ports()), lambda i: _identity(contents, i)
+        )
         arm["properties"] |= row.computed(arm_id, arm, before, given)
         assigned = object_at(arm, "identity.userAssignedIdentities")
         if assigned:
@@ -274,22 +275,6 @@ class ResourceManager:
         users = {user.object_id for tenant in self.world.entra.tenants for user in tenant.users}
         groups = set(self.world.entra.groups_of(self.tenant_id))
         return {arm["properties"]["principalId"] for arm in identities} | users | groups | {DEPLOYER_OBJECT_ID}
-
-
-def free_port(contents: Contents) -> int:
-    """A loopback port that no resource was given and nobody listens on."""
-    taken = contents.ports()
-    for _ in range(2000):
-        port = random.randint(FIRST_PORT, LAST_PORT)
-        if port in taken:
-            continue
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-                return port
-            except OSError:
-                continue
-    raise AzureError(500, "NoPortLeft", f"no loopback port between {FIRST_PORT} and {LAST_PORT} is free")
 
 
 def _identity(contents: Contents, arm_id: str) -> Mapping[str, str] | None:

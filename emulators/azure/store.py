@@ -20,9 +20,6 @@ from emulators.azure.arm import BY_ARM_TYPE, Row
 from emulators.azure.documents import value_at
 from emulators.state import write_private
 
-FIRST_PORT, LAST_PORT = 20000, 29999
-"""Below the range from which Linux takes ports for outgoing connections (32768 up)."""
-
 
 @dataclass
 class Contents:

@@ -9,7 +9,7 @@ import pytest
 
 from runtime.errors import Refusal
 from runtime.launch.model import VisitSession
-from runtime.meeting.prepare import prepare_visit
+from runtime.meeting.prepare import SUBSCRIPTION_PATIENCE_SECONDS, prepare_visit
 from runtime.visit.begin import OTHER_PATIENT, SECOND_PATIENT
 from runtime.visit.context import Organizer, VisitContext
 from runtime.visit.rows import load_visit
@@ -228,6 +228,22 @@ async def test_graph_timing_out_leaves_the_visit_to_the_worker(here: Clinic, nam
     await prepare_visit(here.worker, session.visit_key, 1)
     assert here.rows("SELECT state FROM visit") == [("open",)]
     assert len(here.remotes.subscriptions) == len(here.remotes.meetings) == 1
+
+
+async def test_an_open_meeting_does_not_wait_for_a_slow_subscription(here: Clinic) -> None:
+    states: list[tuple[object, ...]] = []
+
+    async def slow(_: object) -> None:
+        """Graph answers a while after our patience with it ended."""
+        await asyncio.sleep(2 * SUBSCRIPTION_PATIENCE_SECONDS)
+        states.extend(here.rows("SELECT v.state, s.graph_id FROM visit v JOIN subscription s USING (visit_key)"))
+
+    here.remotes.during_subscribe = slow
+    session = await here.provider()
+    assert states == [("open", None)]
+    snapshot = await read_provider_snapshot(here.services, session.visit_key, session.participant_hash)
+    assert snapshot is not None
+    assert (snapshot.state, snapshot.live) == ("open", True)
 
 
 async def test_without_an_access_policy_the_page_says_whom_to_ask(here: Clinic) -> None:
