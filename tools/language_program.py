@@ -27,6 +27,11 @@ import pulumi.runtime
 ERROR_ALREADY_SHOWN = 32
 ORPHANED = 70  # EX_SOFTWARE: nobody is left to read the reason
 
+FRAMES = 10
+"""The engine keeps with each resource the stack on which it was made, down to the first frame of the process: a quarter
+of a state was lines of the event loop, under paths of one machine. Of the innermost frames five or six are the SDK's,
+which it leaves out; the program's remain (traceback.extract_stack: `limit`, whose default this is)."""
+
 
 @dataclass(frozen=True)
 class ProgramRun:
@@ -75,6 +80,7 @@ def run_program(run: ProgramRun) -> int:
             parallel=run.parallel,
         )
     )
+    sys.tracebacklimit = FRAMES
     os.chdir(run.directory)
     sys.argv = [run.program, *run.arguments]
     path = Path(run.program)

@@ -30,6 +30,22 @@ pulumi.export("thing", config.require("thing"))
 pulumi.export("names", [pulumi.get_project(), pulumi.get_stack(), pulumi.get_organization()])
 """
 
+NESTED = (
+    PROGRAM
+    + """
+
+def inner():
+    Thing("inner")
+
+
+def outer():
+    inner()
+
+
+outer()
+"""
+)
+
 # Tells that it runs, then waits for a reader who never comes.
 ENDLESS = """
 import os
@@ -142,6 +158,17 @@ def test_a_program_gets_its_settings_and_configuration_and_its_outputs_come_back
         "thing": "allowed",
     }
     assert engine.processes() == []
+
+
+def test_the_state_says_where_a_resource_was_made_and_not_how_the_program_was_started(engine: Engine) -> None:
+    engine.program(NESTED)
+    code, output = engine.run("up", "--yes", "--skip-preview")
+    assert code == 0, output
+    _, exported = engine.run("stack", "export")
+    (inner,) = [r for r in json.loads(exported)["deployment"]["resources"] if r["urn"].endswith("::inner")]
+    stack = [frame.get("sourcePosition", "") for frame in inner["stackTrace"]]
+    assert [frame.partition("#")[0] for frame in stack[:3]] == ["project:///__main__.py"] * 3
+    assert not [frame for frame in stack if "asyncio" in frame]
 
 
 def test_a_policy_pack_lets_pass_what_it_allows_and_stops_what_it_does_not(engine: Engine) -> None:
