@@ -4,7 +4,10 @@ What is not in the database stays: keys in the vault, the list of revocations an
 backup lacks is lost, and each thing lost is told.
 """
 
+import os
+import re
 import shutil
+import subprocess
 import uuid
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -16,6 +19,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
+from emulators.azure.postgres import BINARIES
 from runtime.audit import Action, AuditRow
 from runtime.audit_heads import CONTAINER, AuditHeads
 from runtime.bootstrap import Services
@@ -48,6 +52,7 @@ AMERICAS, TEST = GeographyName.AMERICAS, Stage.TEST
 AMARA, BEN = (AMARA_UPN, AMARA_PASSWORD), (BEN_UPN, BEN_PASSWORD)
 IN_THE_BACKUP, SINCE = 2, 4
 """Versions of the list of revocations."""
+PAGE = (Path(__file__).parents[2] / "docs" / "restore.md").read_text(encoding="utf-8")
 
 
 async def initialise(server: PostgresServer) -> None:
@@ -190,3 +195,72 @@ async def test_new_rows_take_the_numbers_of_the_lost_ones_and_the_worker_says_so
         assert await launch(here, "U-1") == "/visit/provider"
         assert await heads.chain_and_anchor()
     assert {(f.flaw, f.sequence) for f in audit(here)[1]} == {(Flaw.CHAIN_REWRITTEN, lost.rows)}
+
+
+# --- the server stands, its data are wrong ----------------------------------------------------------------------------
+
+
+def fenced(language: str, word: str) -> str:
+    """The one block of the page that says `word`."""
+    (block,) = [b for b in re.findall(rf"```{language}\n(.*?)```", PAGE, re.DOTALL) if word in b]
+    return block
+
+
+def copy_as_the_page_says(beside: PostgresServer, stands: PostgresServer, folder: Path) -> None:
+    """Its commands by a shell, but for where the servers are and how they are reached."""
+    script = fenced("sh", "pg_restore")
+    for written, here in (
+        (" PGSSLMODE=verify-full PGSSLROOTCERT=system", ""),  # these programs come without TLS
+        ("PGHOST=<the one beside>.postgres.database.azure.com", f"PGHOST=127.0.0.1 PGPORT={beside.port}"),
+        ("PGHOST=<the one that stands>.postgres.database.azure.com", f"PGHOST=127.0.0.1 PGPORT={stands.port}"),
+    ):
+        assert script.count(written) == 1
+        script = script.replace(written, here)
+    azure = folder / "az"
+    azure.write_text(f"#!/bin/sh\necho {PASSWORD}\n")
+    azure.chmod(0o755)
+    search = os.pathsep.join([str(folder), str(BINARIES), os.defpath])
+    done = subprocess.run(
+        ["sh", "-eu", "-c", script], cwd=folder, env={"PATH": search}, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert not (folder / "connector.dump").exists()
+
+
+async def test_what_the_one_beside_holds_is_copied_into_the_one_that_stands(lost: Lost, tmp_path: Path) -> None:
+    with running_postgres() as stands, restored(lost.backup) as beside:
+        await initialise(stands)
+        with stands.administrator() as connection:
+            give_password(connection, *ROLES)
+        place = Place(stands, "connector", tmp_path, ManagedIdentity(tmp_path))
+        async with running_connector(place) as connector:
+            await signs_in(connector, "U-2", BEN)
+
+        copy_as_the_page_says(beside, stands, tmp_path)
+        with stands.administrator("connector") as connection:
+            assert connection.execute(fenced("sql", "pg_class").encode()).fetchall() == []
+        await initialise(stands)
+        assert stands.dump("connector") == beside.dump("connector")
+
+        async with running_connector(place, kept=lost.storage) as connector:
+            assert await launch(connector, "U-1") == "/visit/provider"
+            assert await launch(connector, "U-2") == "/identity/wait", "what was wrong is gone"
+            async with worker_of(connector) as worker:
+                assert await AuditHeads(worker).chain()
+
+
+async def test_into_an_empty_server_it_is_copied_once_the_roles_are_made(lost: Lost, tmp_path: Path) -> None:
+    make = fenced("sql", "pgaadauth")
+    assert make.count("connector_application") == make.count("<principal id>") == 1
+    with running_postgres() as stands, restored(lost.backup) as beside:
+        with stands.administrator() as connection:
+            for role, principal in ROLES.items():
+                connection.execute(
+                    make.replace("connector_application", role).replace("<principal id>", principal).encode()
+                )
+            give_password(connection, *ROLES)
+        copy_as_the_page_says(beside, stands, tmp_path)
+        await initialise(stands)
+        place = Place(stands, "connector", tmp_path, ManagedIdentity(tmp_path))
+        async with running_connector(place, kept=lost.storage) as connector:
+            assert await launch(connector, "U-1") == "/visit/provider"
