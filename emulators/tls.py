@@ -1,14 +1,19 @@
 """The local certificate authority: one per state folder, made when the emulated cloud starts, gone when it ends.
 
 Owns `ca/` of the state folder: `ca.pem` (public, what clients are told to trust), `ca.key` and the leaf pairs
-`<name>.pem` and `<name>.key`. Keys are 0600. `server.pem` is the pair of the emulators' own web pages. Certificates
-carry what RFC 5280 (section 4.2) asks of issuer and leaf, so that OpenSSL's strict mode and browsers accept them.
+`<name>.pem` and `<name>.key`. Keys are 0600. Whoever makes any of them holds `lock`: the provider's processes and the
+supervisor come for the first one at the same moment, and there is to be one authority. `server.pem` is the pair of the
+emulators' own web pages. Certificates carry what RFC 5280 (section 4.2) asks of issuer and leaf, so that OpenSSL's
+strict mode and browsers accept them.
 """
 
+import fcntl
 import ipaddress
+import os
 import ssl
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -23,7 +28,6 @@ __all__ = [
     "ca_certificate",
     "client_context",
     "context_with",
-    "ensure_authority",
     "ensure_leaf",
     "server_context",
     "server_pair",
@@ -32,6 +36,7 @@ __all__ = [
 
 LIFETIME = timedelta(days=30)
 SERVER = "server"
+LOCK = "lock"
 
 
 def folder(state: Path) -> Path:
@@ -48,14 +53,25 @@ def server_pair(state: Path, name: str = SERVER) -> tuple[Path, Path]:
     return folder(state) / f"{name}.pem", folder(state) / f"{name}.key"
 
 
-def ensure_authority(state: Path) -> Path:
-    """The CA's certificate, made if there is none or its key is gone or it ends within a day."""
+@contextmanager
+def _alone(state: Path) -> Generator[None]:
+    folder(state).mkdir(mode=0o700, parents=True, exist_ok=True)
+    descriptor = os.open(folder(state) / LOCK, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _ensure_authority(state: Path) -> None:
+    """The CA, made if there is none or its key is gone or it ends within a day; then without leaves."""
     certificate, key = ca_certificate(state), folder(state) / "ca.key"
     if certificate.exists() and key.exists() and _ends(certificate) > datetime.now(UTC) + timedelta(days=1):
-        return certificate
-    folder(state).mkdir(mode=0o700, parents=True, exist_ok=True)
-    for leaf in folder(state).iterdir():
-        leaf.unlink()
+        return
+    for made in folder(state).iterdir():
+        if made.name != LOCK:
+            made.unlink()
     private = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Teams EHR connector local CA (this machine only)")])
     ski = x509.SubjectKeyIdentifier.from_public_key(private.public_key())
@@ -69,12 +85,16 @@ def ensure_authority(state: Path) -> Path:
     )
     write_private(key, _pem(private))
     write_file(certificate, built.public_bytes(serialization.Encoding.PEM), 0o644)
-    return certificate
 
 
 def ensure_leaf(state: Path, hosts: Sequence[str], name: str = SERVER) -> tuple[Path, Path]:
     """A leaf pair for `hosts` (names or addresses, without ports), made again if it names others or ends soon."""
-    ensure_authority(state)
+    with _alone(state):
+        _ensure_authority(state)
+        return _ensure_leaf(state, hosts, name)
+
+
+def _ensure_leaf(state: Path, hosts: Sequence[str], name: str) -> tuple[Path, Path]:
     certificate, key = server_pair(state, name)
     if certificate.exists() and key.exists() and _names(certificate) >= set(hosts):
         return certificate, key

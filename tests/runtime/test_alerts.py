@@ -140,7 +140,7 @@ async def test_the_hosts_certificate_is_told_three_weeks_before_it_ends(here: Cl
 async def test_a_host_certificate_that_nobody_trusts_is_told(
     here: Clinic, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    tls.ensure_authority(tmp_path)
+    tls.ensure_leaf(tmp_path, ["localhost"], "another")  # and so the authority, which lives longer
     monkeypatch.setattr(tls, "LIFETIME", timedelta(minutes=-1))
     async with shown(here, tmp_path) as services:
         (line,) = await told_of_the_host(services)
