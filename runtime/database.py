@@ -116,6 +116,18 @@ class Database:
         async with self.connection() as connection, connection.transaction():
             yield connection
 
+    @asynccontextmanager
+    async def pipeline(self) -> AsyncGenerator[Connection]:
+        """A transaction whose statements are not waited for until something is read: a round trip for each reading.
+
+        BEGIN goes with the first statement and COMMIT with the last. So a statement's error is raised where something
+        is read after it, or at the end; either way nothing is kept. Until it is read, a cursor has no `rowcount`.
+        """
+        async with self.connection() as connection, connection.pipeline():
+            await connection.execute("BEGIN", prepare=False)
+            yield connection
+            await connection.execute("COMMIT", prepare=False)
+
     async def listening(self) -> Connection:
         """A connection of its own in autocommit, for LISTEN; the caller closes it. Raises `DatabaseUnavailable`."""
         try:

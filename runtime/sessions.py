@@ -35,7 +35,7 @@ async def start_session(services: Services, request: Request, visit: VisitSessio
     """Make a session and end the browser's previous one of this party. Raises `DatabaseUnavailable`."""
     cookie = new_value()
     previous = read_cookie(request, cookie_name(services.settings, visit.party))
-    async with services.database.transaction() as connection, connection.pipeline():
+    async with services.database.pipeline() as connection:
         if previous:
             await connection.execute("DELETE FROM connector.session WHERE session_hash = %s", (_hash(previous),))
         await connection.execute(

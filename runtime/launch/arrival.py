@@ -39,7 +39,7 @@ async def enter(services: Services, request: Request, arrival: Arrival) -> Respo
     connection = arrival.served.connection
     issuer = expected_issuer(connection, client_of(connection, Party.PROVIDER))
     user = ehr_user_hash(services.keys.user_hash_hmac, connection.id, issuer, arrival.person.subject)
-    async with services.database.transaction() as database, database.pipeline():
+    async with services.database.pipeline() as database:
         if not await complete(database, arrival.pending):
             return LAUNCH_REUSED
         await end_session(request, database, Party.PROVIDER)
@@ -80,7 +80,7 @@ async def _patient(services: Services, request: Request, arrival: Arrival) -> Re
 
     connection, patient_id = arrival.served.connection, arrival.context.patient_id
     assert patient_id is not None, "context_of refuses a patient's launch without one"
-    async with services.database.transaction() as database, database.pipeline():
+    async with services.database.pipeline() as database:
         if not await complete(database, arrival.pending):
             return LAUNCH_REUSED
         await end_session(request, database, Party.PATIENT)

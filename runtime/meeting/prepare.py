@@ -118,7 +118,7 @@ async def prepare(services: Services, turn: Turn) -> None:
         if organizer is not None and turn.visit.phase.begun:
             await _take_steps(services, turn, organizer)
     finally:
-        async with services.database.transaction() as connection, connection.pipeline():
+        async with services.database.pipeline() as connection:
             await _write(services, connection, turn)
             await release(connection, turn.key)
 

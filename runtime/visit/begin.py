@@ -64,8 +64,7 @@ async def provider_begins(services: Services, launch: ProviderLaunch) -> VisitSe
     key = _key(services, launch.organization_id, launch.connection_id, launch.session_id)
     hmac_key = services.keys.visit_key_hmac
     person = person_hash(hmac_key, key, "user", launch.tenant_id, launch.object_id)
-    # What is not read waits for what is: the statements go in three round trips, not ten.
-    async with services.database.transaction() as connection, connection.pipeline():
+    async with services.database.pipeline() as connection:
         visit = await _row(services, connection, key, launch.organization_id, launch.connection_id, launch.session_id)
         context = _for_patient(services, key, visit.context(services.seal), launch.patient_id)
         if context is None:

@@ -30,7 +30,7 @@ from runtime.sessions import session_of, start_session
 from runtime.visit import tickets
 from runtime.visit.context import VisitContext
 from runtime.visit.rows import HEARTBEAT_SECONDS, VisitRow, heartbeat, load_roster, load_visit, patient_gone
-from runtime.visit.snapshot import PatientState, patient_state, read_patient_state, read_provider_snapshot
+from runtime.visit.snapshot import PatientState, patient_state, provider_snapshot, read_patient_state
 from runtime.visit.streams import patient_stream, provider_stream, words_of
 from runtime.visit.watch import Watch
 
@@ -59,11 +59,12 @@ def routes() -> list[Route]:
 
 @dataclass(frozen=True)
 class _Inside:
-    """Somebody with a session, and the connection that it is for."""
+    """Somebody with a session, the connection that it is for, and its visit; None once that was purged."""
 
     services: Services
     session: VisitSession
     served: Served
+    visit: VisitRow | None
 
 
 def page_id(visit_key: bytes) -> str:
@@ -75,14 +76,14 @@ async def provider_page(request: Request) -> Response:
     inside = await _inside(request, Party.PROVIDER)
     if inside is None:
         return refusal_page(NO_SESSION)
-    session = inside.session
-    snapshot = await read_provider_snapshot(inside.services, session.visit_key, session.participant_hash)
-    if snapshot is None:
+    if inside.visit is None:
         return refusal_page(VISIT_GONE, inside.served.connection)
+    async with inside.services.database.connection() as connection:
+        snapshot = await provider_snapshot(inside.services, connection, inside.visit, inside.session.participant_hash)
     return page(
         "visit_provider.html",
         frame_of=inside.served.connection,
-        visit=page_id(session.visit_key),
+        visit=page_id(inside.session.visit_key),
         organization=inside.served.organization.name,
         snapshot=snapshot.as_json(),
         words=words_of(snapshot),
@@ -111,9 +112,7 @@ async def _state(request: Request, party: Party) -> Response:
     inside = await _inside(request, party)
     if inside is None or not _same_visit(request, inside.session):
         return PlainTextResponse("", 403)
-    async with inside.services.database.transaction() as connection:
-        visit = await load_visit(connection, inside.session.visit_key)
-    return Response(status_code=204 if visit else 410)
+    return Response(status_code=204 if inside.visit else 410)
 
 
 async def patient_page(request: Request) -> Response:
@@ -219,7 +218,7 @@ async def _inside(request: Request, party: Party) -> _Inside | None:
         visit = await load_visit(connection, session.visit_key)
     if visit and not _admitted(session, visit, visit.context(services.seal)):
         return None
-    return _Inside(services, session, served)
+    return _Inside(services, session, served, visit)
 
 
 def _admitted(session: VisitSession, visit: VisitRow, context: VisitContext) -> bool:

@@ -92,19 +92,23 @@ async def read_patient_state(services: Services, visit_key: bytes) -> PatientSta
     return patient_state(visit.phase, visit.context(services.seal), roster)
 
 
-async def read_provider_snapshot(
-    services: Services, visit_key: bytes, reader: bytes, now: datetime | None = None
-) -> ProviderSnapshot | None:
+async def read_provider_snapshot(services: Services, visit_key: bytes, reader: bytes) -> ProviderSnapshot | None:
     """What the provider `reader` sees; None once the visit was purged."""
-    now = now or datetime.now(UTC)
     async with services.database.connection() as connection:
         visit = await load_visit(connection, visit_key)
         if visit is None:
             return None
-        context = visit.context(services.seal)
-        roster = await load_roster(connection, visit)
-        subscription = await subscriptions.of_visit(connection, visit_key)
-        write_backs = await _write_backs(connection, visit_key)
+        return await provider_snapshot(services, connection, visit, reader)
+
+
+async def provider_snapshot(
+    services: Services, connection: Connection, visit: VisitRow, reader: bytes
+) -> ProviderSnapshot:
+    """The same of a visit that was just read."""
+    now, context = datetime.now(UTC), visit.context(services.seal)
+    roster = await load_roster(connection, visit)
+    subscription = await subscriptions.of_visit(connection, visit.visit_key)
+    write_backs = await _write_backs(connection, visit.visit_key)
     people = roster.people()
     over = patient_state(visit.phase, context, roster) is PatientState.ENDED
     there = any(_is_patient_in(person, context) for person in people)

@@ -12,6 +12,7 @@ from psycopg import errors
 
 from runtime import init
 from runtime.audit import Action, AuditRow
+from runtime.bootstrap import Services
 from runtime.database import Database, connection_parameters
 from runtime.errors import DatabaseUnavailable, IdentityUnavailable, StartRefused
 from runtime.grants import GRANTS
@@ -342,11 +343,36 @@ async def test_a_request_while_the_database_is_away_gets_a_page_that_says_so(pla
         assert (await connector.browser().get("/livez")).status_code == 200
 
 
-async def test_an_audit_row_stands_or_falls_with_its_transaction(place: Place) -> None:
+@pytest.mark.parametrize("kind", ["transaction", "pipeline"])
+async def test_an_audit_row_stands_or_falls_with_its_transaction(place: Place, kind: str) -> None:
     async with running_connector(place) as connector:
         services = connector.services
+        begin = getattr(services.database, kind)
         with suppress(ZeroDivisionError):
-            async with services.database.transaction() as connection:
+            async with begin() as connection:
                 await services.audit.record(connection, AuditRow(Action.LINKED))
                 raise ZeroDivisionError
         assert "linked" not in {row[2] for row in connector.rows("audit")}
+        async with begin() as connection:
+            await services.audit.record(connection, AuditRow(Action.LINKED))
+        assert "linked" in {row[2] for row in connector.rows("audit")}
+
+
+@pytest.mark.parametrize("reads", [True, False])
+async def test_of_a_pipeline_with_a_failed_statement_nothing_is_kept_and_the_next_one_goes_on(
+    place: Place, *, reads: bool
+) -> None:
+    async def fails(services: Services) -> None:
+        async with services.database.pipeline() as connection:
+            await services.audit.record(connection, AuditRow(Action.LINKED))
+            cursor = await connection.execute("SELECT 1 / 0")
+            if reads:
+                await cursor.fetchone()
+
+    async with running_connector(place) as connector:
+        with pytest.raises(errors.DivisionByZero):
+            await fails(connector.services)
+        assert "linked" not in {row[2] for row in connector.rows("audit")}
+        for _ in range(20):  # whichever of the pool's connections it gets
+            async with connector.services.database.pipeline() as connection:
+                assert await (await connection.execute("SELECT 1")).fetchone() == (1,)
