@@ -30,7 +30,7 @@ from runtime.errors import ConnectorError
 from runtime.host_certificate import tell_host_certificate
 from runtime.jobs import QUEUE, Job, defer
 from runtime.logs import log
-from runtime.meeting.prepare import prepare_visit
+from runtime.meeting.prepare import prepare_visit, take_up_unfinished
 from runtime.meeting.renewal import mend, remove_left_over, renew_due, tell_certificate
 from runtime.promotion.rehearsals import rehearse
 from runtime.purge import purge
@@ -55,6 +55,9 @@ SILENT_SECONDS = 60.0
 
 MAXIMUM_ATTEMPTS = 30
 LONGEST_RETRY_SECONDS = 60
+
+TAKE_UP_SECONDS = 5.0
+"""How long a preparation that nobody is at any more stays so."""
 
 REHEARSE_SECONDS = 2.0
 """How late a whole visit becomes a rehearsal."""
@@ -86,7 +89,7 @@ def create_queue(services: Services) -> procrastinate.App:
 
     @queue.task(name=Job.PREPARE_VISIT.value, queue=QUEUE, retry=_RETRY)
     async def _(visit: str, attempt: int) -> None:
-        await prepare_visit(services, bytes.fromhex(visit), attempt, insist=True)
+        await prepare_visit(services, bytes.fromhex(visit), attempt)
 
     @queue.task(name=Job.PROCESS_NOTIFICATION.value, queue=QUEUE, retry=_RETRY)
     async def _(notification: int) -> None:
@@ -164,6 +167,7 @@ async def run(services: Services) -> None:
             asyncio.create_task(_every(seconds, name, work))
             for seconds, name, work in (
                 (10.0, "stalled", lambda: take_up_stalled(queue)),
+                (TAKE_UP_SECONDS, "unfinished", lambda: take_up_unfinished(services)),
                 (30.0, "sweep", lambda: sweep(services)),
                 (60.0, "renew", lambda: renew_due(services)),
                 (60.0, "remove", lambda: remove_left_over(services)),

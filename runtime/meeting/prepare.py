@@ -26,7 +26,17 @@ from runtime.meeting.join_links import Meeting
 from runtime.meeting.subscriptions import SubscriptionRow
 from runtime.tasks import end
 from runtime.visit.context import Organizer, VisitContext
-from runtime.visit.rows import VisitRow, VisitState, lease, load_visit, notify, release, save_context, set_state
+from runtime.visit.rows import (
+    VisitRow,
+    VisitState,
+    lease,
+    load_visit,
+    notify,
+    release,
+    save_context,
+    set_state,
+    unfinished,
+)
 
 if TYPE_CHECKING:
     from runtime.bootstrap import Services
@@ -36,9 +46,6 @@ SUBJECT = "Virtual visit"
 
 SUBSCRIPTION_LIFETIME = timedelta(minutes=4310)
 """Graph allows 4,320 minutes, counted by its own clock."""
-
-CRASH_COVER = timedelta(seconds=20)
-"""When the worker looks whether a preparation that a page began was finished."""
 
 PART_SECONDS = 20.0
 LEASE = timedelta(seconds=50)
@@ -91,20 +98,20 @@ async def take_turn(services: Services, connection: Connection, visit_key: bytes
     return Turn(visit, visit.context(services.seal), row)
 
 
-async def prepare_visit(services: Services, visit_key: bytes, attempt: int = 0, *, insist: bool = False) -> None:
-    """Take a turn and the steps that are still missing.
-
-    Where somebody else is at it, `insist` looks again later: they may have been killed.
-    """
+async def prepare_visit(services: Services, visit_key: bytes, attempt: int = 0) -> None:
+    """Take a turn and the steps that are still missing; nothing, where somebody else is at it."""
     async with services.database.transaction() as connection:
         turn = await take_turn(services, connection, visit_key)
-        if turn is None:
-            if insist and await load_visit(connection, visit_key) is not None:
-                at = datetime.now(UTC) + LEASE
-                await defer(connection, Job.PREPARE_VISIT, at=at, visit=visit_key.hex(), attempt=attempt)
-            return
-    turn.attempt = attempt
-    await prepare(services, turn)
+    if turn is not None:
+        turn.attempt = attempt
+        await prepare(services, turn)
+
+
+async def take_up_unfinished(services: Services) -> None:
+    """Queue the preparations that were begun and that nobody is at: killed, or broken off."""
+    async with services.database.transaction() as connection:
+        for visit_key in await unfinished(connection):
+            await defer(connection, Job.PREPARE_VISIT, visit=visit_key.hex(), attempt=0)
 
 
 async def prepare(services: Services, turn: Turn) -> None:
@@ -114,13 +121,17 @@ async def prepare(services: Services, turn: Turn) -> None:
     Graph's steps may be taken again, but need not.
     """
     organizer = turn.context.organizer
+    broken_off = False
     try:
         if organizer is not None and turn.visit.phase.begun:
             await _take_steps(services, turn, organizer)
+    except asyncio.CancelledError:
+        broken_off = True
+        raise
     finally:
         async with services.database.pipeline() as connection:
             await _write(services, connection, turn)
-            await release(connection, turn.key)
+            await release(connection, turn.key, finished=not broken_off)
 
 
 async def _take_steps(services: Services, turn: Turn, organizer: Organizer) -> None:

@@ -9,14 +9,12 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from runtime.audit import Action, AuditRow
 from runtime.errors import Refusal
-from runtime.jobs import Job, defer
 from runtime.launch.model import Party, PatientLaunch, ProviderLaunch, VisitSession
-from runtime.meeting.prepare import CRASH_COVER, prepare, take_turn
+from runtime.meeting.prepare import prepare, take_turn
 from runtime.visit.context import Organizer, VisitContext
 from runtime.visit.key import patient_hash, person_hash, visit_key
 from runtime.visit.rows import (
@@ -75,7 +73,6 @@ async def provider_begins(services: Services, launch: ProviderLaunch) -> VisitSe
         if not visit.phase.begun:
             context = replace(context, lobby_verified=False)
             await set_state(connection, key, VisitState.PREPARING)
-            await defer(connection, Job.PREPARE_VISIT, at=datetime.now(UTC) + CRASH_COVER, visit=key.hex(), attempt=0)
         await save_context(connection, key, context.seal(services.seal, key))
         await mark_staff(connection, key, person)
         await notify(connection, key)

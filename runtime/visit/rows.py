@@ -139,8 +139,18 @@ async def lease(connection: Connection, visit_key: bytes, length: timedelta) -> 
         return await cursor.fetchone()
 
 
-async def release(connection: Connection, visit_key: bytes) -> None:
-    await connection.execute("UPDATE visit SET preparing_until = NULL WHERE visit_key = %s", (visit_key,))
+async def release(connection: Connection, visit_key: bytes, *, finished: bool) -> None:
+    """Give the lease back; what is not finished is anybody's to take up."""
+    await connection.execute(
+        "UPDATE visit SET preparing_until = CASE WHEN %s THEN NULL ELSE now() END WHERE visit_key = %s",
+        (finished, visit_key),
+    )
+
+
+async def unfinished(connection: Connection) -> list[bytes]:
+    """Visits whose preparation was begun and nobody is at: its lease ran out, or was given back."""
+    cursor = await connection.execute("SELECT visit_key FROM visit WHERE preparing_until < now() LIMIT 500")
+    return [bytes(row[0]) async for row in cursor]
 
 
 async def keep(connection: Connection, visit_key: bytes) -> None:

@@ -9,7 +9,8 @@ import pytest
 
 from runtime.errors import Refusal
 from runtime.launch.model import VisitSession
-from runtime.meeting.prepare import SUBSCRIPTION_PATIENCE_SECONDS, prepare_visit
+from runtime.meeting.prepare import SUBSCRIPTION_PATIENCE_SECONDS, prepare_visit, take_up_unfinished
+from runtime.visit import begin
 from runtime.visit.begin import OTHER_PATIENT, SECOND_PATIENT
 from runtime.visit.context import Organizer, VisitContext
 from runtime.visit.rows import load_visit
@@ -290,9 +291,44 @@ async def test_a_preparation_whose_holder_was_killed_is_taken_up_when_its_lease_
     here.remotes.broken.clear()
     here.execute("UPDATE visit SET preparing_until = now() + interval '30 seconds'")
     here.execute("DELETE FROM procrastinate_jobs")
-    await prepare_visit(here.worker, session.visit_key, 1, insist=True)
-    assert here.rows("SELECT state FROM visit") == [("mending",)]
-    assert here.rows("SELECT count(*) FROM procrastinate_jobs WHERE scheduled_at > now()") == [(1,)]
+    await take_up_unfinished(here.worker)
+    assert jobs(here) == []
+    await prepare_visit(here.worker, session.visit_key)
+    assert here.rows("SELECT state FROM visit") == [("mending",)], "somebody else is at it"
     here.execute("UPDATE visit SET preparing_until = now() - interval '1 second'")
-    await prepare_visit(here.worker, session.visit_key, 1, insist=True)
+    await take_up_unfinished(here.worker)
+    assert jobs(here) == [("prepare-visit", {"visit": session.visit_key.hex(), "attempt": 0})]
+    await prepare_visit(here.worker, session.visit_key)
     assert here.rows("SELECT state, preparing_until FROM visit") == [("open", None)]
+    here.execute("DELETE FROM procrastinate_jobs")
+    await take_up_unfinished(here.worker)
+    assert jobs(here) == []
+
+
+async def test_what_a_page_waits_for_too_long_is_broken_off_and_taken_up(
+    here: Clinic, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(begin, "PAGE_PATIENCE_SECONDS", 0.2)
+
+    async def slow(_: object) -> None:
+        await asyncio.sleep(2)
+
+    here.remotes.during_subscribe = slow
+    session = await here.provider()
+    assert here.rows("SELECT state FROM visit") == [("open",)], "what was done is written"
+    here.remotes.during_subscribe = None
+    await take_up_unfinished(here.worker)
+    assert jobs(here) == [("prepare-visit", {"visit": session.visit_key.hex(), "attempt": 0})]
+    await prepare_visit(here.worker, session.visit_key)
+    assert here.rows(
+        "SELECT v.preparing_until, s.graph_id IS NOT NULL FROM visit v JOIN subscription s USING (visit_key)"
+    ) == [(None, True)]
+
+
+async def test_a_visit_that_begins_as_it_should_leaves_no_job(here: Clinic) -> None:
+    await here.provider()
+    assert jobs(here) == []
+
+
+def jobs(here: Clinic) -> list[tuple[object, ...]]:
+    return here.rows("SELECT task_name, args FROM procrastinate_jobs")

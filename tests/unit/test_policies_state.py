@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from policies import evidence, protection, public_access, transport
+from policies import approval, evidence, protection, public_access, transport
 from policies.state import State, StateInvalid, Violation, judge, read_state
+from schemas.promotion.reasons import Code
 from tests.support.command import connector
 from tests.support.exported import SECRET, drifted, exported, of
 from tests.support.program import Program, run, sample, stack_of
@@ -89,6 +90,7 @@ def test_what_azure_does_not_answer_stays_what_was_asked_for(state: dict[str, An
     assert judged(state, project) == []
 
 
+@pytest.mark.rule(approval.POLICY.name, Code.APPROVAL_MISSING)
 def test_what_was_not_approved_is_found(unapproved: tuple[Path, dict[str, Any]]) -> None:
     project, state = unapproved
     found = judged(state, project)
