@@ -3,6 +3,7 @@
 Owns reading files for the Pulumi program, and refusing: every problem at once, before the first resource.
 """
 
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -67,7 +68,9 @@ def files_of(project: Path) -> Files:
         return path.read_bytes()
 
     def below(folder: str) -> Iterator[str]:
-        return (p.relative_to(project).as_posix() for p in (project / folder).rglob("*") if p.is_file())
+        for directory, _, names in os.walk(project / folder):
+            place = Path(directory).relative_to(project).as_posix()
+            yield from (f"{place}/{name}" for name in names if os.path.isfile(f"{directory}/{name}"))
 
     return Files(read, below)
 

@@ -65,11 +65,12 @@ def _ipv4_of(parts: list[str]) -> ipaddress.IPv4Address | None:
 
 _LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
 _AUTHORITY = re.compile(rf"(?:{_LABEL}(?:\.{_LABEL})*\.?|\[[0-9A-Fa-f:.]+\])(?::[1-9][0-9]{{0,4}})?")
+_NOT_IN_A_URL = re.compile(r"[\x00-\x20\x7f\\]")
 _NOT_IN_A_PATH = re.compile(r"[^A-Za-z0-9._~!$&'()*+,;=:@/%-]")
 
 
 def _url(value: str, what: str, *, http_on_loopback: bool = False) -> str:
-    if any(ord(c) <= 32 or ord(c) == 127 for c in value) or "\\" in value:
+    if _NOT_IN_A_URL.search(value):
         raise ValueError(f"expected {what} without spaces, control characters or backslashes")
     try:
         parts = urlsplit(value)
