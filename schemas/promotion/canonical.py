@@ -39,7 +39,8 @@ def read_json(data: bytes) -> Any:
         raise
     except (ValueError, RecursionError) as e:
         raise NotStrictJson(f"expected JSON: {type(e).__name__}") from None
-    if b"\\u" in data or data.count(b"[") + data.count(b"{") > DEEPEST:  # else there is nothing to be found
+    # In UTF-8 half a character can only be an escape, and nothing nests deeper than it has brackets.
+    if b"\\u" in data or data.count(b"[") + data.count(b"{") > DEEPEST:
         _check(value, 0)
     return value
 
