@@ -1,25 +1,19 @@
-"""JSON Schemas generated from the models: for editors (`schemas/json/`), and for the shape in `connector check`.
+"""JSON Schemas made from the models: for the shape in `connector check`, and for editors (`schemas/json/`).
 
 Owns the step from what pydantic generates to what people and validators read well: no null beside an optional value,
 discriminated unions as `if`/`then` (an error then names the field, not six alternatives), no machine-made titles.
-The models are the authority; run `python -m workflow.json_schemas` after a change of them (a test compares).
+The models are the authority; which of them have a file is said where those are written (`workflow/json_schemas.py`).
 """
 
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 # (JSON Schemas are nested dictionaries.)
 
-import json
 from functools import cache
 from typing import Any
 
 from jsonschema import Draft202012Validator
 from pydantic import BaseModel, TypeAdapter
 
-from schemas.configuration_document import ConfigurationDocument
-from schemas.handover import Handover
-from schemas.promotion.promoted import Promoted
-from schemas.promotion.statement import Approval, AuditHead, BreakGlass, Rehearsal, Revocations
-from schemas.promotion.trust import TrustAnchors
 from schemas.scalars import FilePath
 from schemas.stack_config import PROJECT, Organization, StackConfig
 
@@ -37,26 +31,6 @@ STACK_FIELDS = {
     "organizations": "json",
 }
 """The keys under `teams-ehr-connector:`, and how the engine hands each to the program."""
-
-
-def generated_files() -> dict[str, str]:
-    """The content of every file of `schemas/json/`, by name."""
-    schemas = {
-        "stack.schema.json": stack_file_schema(),
-        "organization.schema.json": model_schema(Organization),
-        "configuration-document.schema.json": model_schema(ConfigurationDocument),
-        "handover.schema.json": model_schema(Handover),
-        # predicates of statements, by type (docs/statements.md)
-        "approval.schema.json": model_schema(Approval),
-        "rehearsal.schema.json": model_schema(Rehearsal),
-        "revocations.schema.json": model_schema(Revocations),
-        "break-glass.schema.json": model_schema(BreakGlass),
-        "audit-head.schema.json": model_schema(AuditHead),
-        # the other files of promotion
-        "promoted.schema.json": model_schema(Promoted),
-        "trust-anchors.schema.json": model_schema(TrustAnchors),
-    }
-    return {name: json.dumps(schema, indent=2, ensure_ascii=False) + "\n" for name, schema in schemas.items()}
 
 
 def model_schema(model: type[BaseModel]) -> Schema:

@@ -205,7 +205,7 @@ def _image(value: str) -> str:
 
 def _timestamp(value: str) -> str:
     try:
-        datetime.strptime(value, "%Y-%m-%dT%H:%M:%SZ")  # noqa: DTZ007 - the Z is in the pattern
+        datetime.fromisoformat(value)
     except ValueError:
         raise ValueError("expected a time in UTC that exists, such as 2026-01-31T09:30:00Z") from None
     return value
@@ -282,7 +282,7 @@ Sha256 = Annotated[
 
 Timestamp = Annotated[
     str,
-    StringConstraints(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z$"),
+    StringConstraints(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]Z$"),
     AfterValidator(_timestamp),
     _expects("a time in UTC such as 2026-01-31T09:30:00Z"),
 ]

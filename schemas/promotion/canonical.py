@@ -70,7 +70,9 @@ def canonical(value: Any) -> bytes:
         data = orjson.dumps(value, option=_OPTIONS)
     except TypeError:
         return rfc8785.dumps(value)
-    return data if data.isascii() and not _UNSURE.search(data) else rfc8785.dumps(value)
+    without_escapes = data.replace(rb"\\", b"").replace(rb"\"", b"")
+    outside_strings = b"".join(without_escapes.split(b'"')[::2])
+    return data if data.isascii() and not _UNSURE.search(outside_strings) else rfc8785.dumps(value)
 
 
 _OPTIONS = (
@@ -81,8 +83,7 @@ _OPTIONS = (
     | orjson.OPT_PASSTHROUGH_DATETIME
 )
 _UNSURE = re.compile(rb"(?:^|[:,\[])(?:-?[0-9]+[.eE]|null)")
-"""A fraction or an exponent where a value may stand, or null, as which orjson writes what is no number. Where that is
-inside a string the slower way is right as well."""
+"""A fraction or an exponent where a value may stand, or null, as which orjson writes what is no number."""
 
 
 def digest(domain: str, data: bytes) -> str:

@@ -40,8 +40,10 @@ def _comparable(connection: EhrConnection) -> Mapping[str, object]:
 
 
 def _differing(a: object, b: object, path: str) -> Iterator[str]:
+    if a == b:
+        return
     if isinstance(a, dict) and isinstance(b, dict):
         for key in {*a, *b}:  # pyright: ignore[reportUnknownVariableType] # JSON
             yield from _differing(a.get(key), b.get(key), f"{path}.{key}" if path else str(key))  # pyright: ignore[reportUnknownArgumentType, reportUnknownMemberType]
-    elif a != b:
+    else:
         yield path

@@ -5,7 +5,15 @@ from typing import Any
 
 from schemas.problems import Path
 from schemas.rules.rule import Violation, connections_of, enum_text, geographies_of, organizations_of, rule
-from schemas.stack_config import EhrConnection, Organization, StackConfig
+from schemas.stack_config import (
+    BackendClient,
+    ClientSecretBasic,
+    EhrConnection,
+    LaunchClient,
+    Organization,
+    PrivateKeyJwt,
+    StackConfig,
+)
 from schemas.vocabulary import EhrKind, GeographyName, Stage
 
 
@@ -48,11 +56,17 @@ def clients_of_an_epic_connection_differ(stack: StackConfig) -> Iterator[Violati
 def _credentials(stack: StackConfig) -> Iterator[tuple[Path, Organization, EhrConnection, str]]:
     for path, organization, connection in connections_of(stack):
         for role in ("provider", "patient", "backend"):
-            authentication = getattr(getattr(connection.clients, role), "authentication", None)
-            for field in ("secret", "key"):
-                name = getattr(authentication, field, None)
-                if isinstance(name, str):
-                    yield (*path, "clients", role, "authentication", field), organization, connection, name
+            match getattr(connection.clients, role):
+                case LaunchClient(authentication=ClientSecretBasic(secret=str(name))):
+                    field = "secret"
+                case (
+                    LaunchClient(authentication=PrivateKeyJwt(key=str(name)))
+                    | BackendClient(authentication=PrivateKeyJwt(key=str(name)))
+                ):
+                    field = "key"
+                case _:
+                    continue
+            yield (*path, "clients", role, "authentication", field), organization, connection, name
 
 
 @rule("credential-shared")

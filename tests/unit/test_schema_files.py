@@ -11,9 +11,10 @@ import pytest
 from jsonschema import Draft202012Validator
 from ruamel.yaml import YAML
 
-from schemas.json_schema import STACK_FIELDS, generated_files
+from schemas.json_schema import STACK_FIELDS
 from schemas.stack_config import StackConfig
 from tests.support.samples import ROOT, organization_files, stack_files, text
+from workflow.json_schemas import generated_files
 
 FOLDER = ROOT / "schemas" / "json"
 
