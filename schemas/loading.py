@@ -9,6 +9,7 @@ argument: `read(path)` gives a file's text, or raises one of `UNREADABLE`.
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 # (Values of YAML and JSON are of any type until the models have seen them.)
 
+import errno
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -23,8 +24,8 @@ from schemas.strict_yaml import Finding, Mark, Reading, Unclear, read_yaml
 
 Read = Callable[[str], str]
 
-UNREADABLE = (OSError, RuntimeError, UnicodeDecodeError)
-"""What reading a file raises; RuntimeError is how pathlib says, before Python 3.13, that a link leads to itself."""
+UNREADABLE = (OSError, UnicodeDecodeError)
+"""What reading a file raises."""
 
 LONGEST_CONFIG_BYTES = 120 * 1024
 """Pulumi gives a program its whole config in one environment string, which Linux caps at 128 KiB."""
@@ -321,6 +322,6 @@ def _kind(value: Any) -> str:
 def _reason(problem: Exception) -> str:
     if isinstance(problem, UnicodeDecodeError):
         return f"bytes that are not UTF-8 (at byte {problem.start})"
-    if isinstance(problem, RuntimeError):
+    if isinstance(problem, OSError) and problem.errno == errno.ELOOP:
         return "a link that leads to itself"
     return (getattr(problem, "strerror", None) or type(problem).__name__).lower()

@@ -5,12 +5,13 @@ Owns file access for the pure loader, the names of stacks, the image of the work
 """
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from components.project_files import files_of
 from emulators.azure.images import Images
-from schemas.image import FOLDERS, NO_IMAGE, WORKING_TREE, image_digest
+from schemas.image import NO_IMAGE, WORKING_TREE, image_digest
 from schemas.loading import Loaded, load_stack
 from schemas.problems import Problem
 from schemas.promotion.reading import Files
@@ -48,7 +49,7 @@ class Project:
         return name
 
     def load(self, stack: str) -> Loaded:
-        return load_stack(self.stack_file(stack), reader(self.root))
+        return load_stack(self.stack_file(stack), self.files.text)
 
     def valid(self, stack: str) -> StackConfig:
         """A valid stack. Raises `StackInvalid`, `UnknownStack`."""
@@ -68,23 +69,7 @@ class Project:
 
     @property
     def files(self) -> Files:
-        """Files of the project by their path in it; a link that leads out of it is not followed.
-
-        The code may be linked: a test's project, and a workspace, have it so.
-        """
-        root = self.root.resolve()
-
-        def read(name: str) -> bytes:
-            path = (self.root / name).resolve(strict=True)
-            if not path.is_relative_to(root) and name.partition("/")[0] not in FOLDERS:
-                raise PermissionError(1, "a path that leads out of the project")
-            return path.read_bytes()
-
-        def below(folder: str) -> Iterator[str]:
-            found = (self.root / folder).rglob("*")
-            return (p.relative_to(self.root).as_posix() for p in found if p.is_file())
-
-        return Files(read, below)
+        return files_of(self.root)
 
     def image_of(self, stack: StackConfig) -> str | None:
         """The digest of the stack's image: as configured, or that of the working tree; None where there is none yet."""
@@ -94,18 +79,6 @@ class Project:
             return stack.image
         code = (self.root / "runtime").resolve().parent
         return f"sha256:{image_digest(Images(self.state, code).files())}"
-
-
-def reader(root: Path) -> Callable[[str], str]:
-    """Reads files of the project by their path in it; a link that leads out of the project is not followed."""
-
-    def read(name: str) -> str:
-        path = (root / name).resolve(strict=True)
-        if not path.is_relative_to(root.resolve()):
-            raise PermissionError(1, "a path that leads out of the project")
-        return path.read_bytes().decode("utf-8")
-
-    return read
 
 
 def current() -> Project:

@@ -1,16 +1,14 @@
 """The program reads what `connector check` reads: bytes as they are, and nothing outside the project."""
 
-import json
 import shutil
 from pathlib import Path
 from typing import Any
 
 import pulumi
 import pytest
-from ruamel.yaml import YAML
 
 from components.program import configured_stack
-from tests.support.samples import ROOT
+from tests.support.samples import ROOT, engine_values
 
 NORTHWIND = "organizations/test/northwind.yaml"
 
@@ -22,15 +20,9 @@ def project(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def values(project: Path) -> dict[str, str]:
-    config: dict[str, Any] = YAML(typ="safe").load(  # pyright: ignore[reportUnknownMemberType]
-        project / "Pulumi.test.yaml"
-    )["config"]
-    return {key: value if isinstance(value, str) else json.dumps(value) for key, value in config.items()}
-
-
 def test_a_valid_project_is_read(project: Path) -> None:
-    assert [o.id for o in configured_stack(values(project), "test", project).organizations] == ["lamna", "northwind"]
+    stack = configured_stack(engine_values("Pulumi.test.yaml"), "test", project)
+    assert [o.id for o in stack.organizations] == ["lamna", "northwind"]
 
 
 def test_a_link_that_leads_out_of_the_project_is_not_followed(project: Path, tmp_path_factory: Any) -> None:
@@ -38,14 +30,14 @@ def test_a_link_that_leads_out_of_the_project_is_not_followed(project: Path, tmp
     (project / NORTHWIND).rename(outside)
     (project / NORTHWIND).symlink_to(outside)
     with pytest.raises(pulumi.RunError, match="leads out of the project"):
-        configured_stack(values(project), "test", project)
+        configured_stack(engine_values("Pulumi.test.yaml"), "test", project)
 
 
 def test_a_link_that_leads_to_itself_is_a_problem_and_no_crash(project: Path) -> None:
     (project / NORTHWIND).unlink()
     (project / NORTHWIND).symlink_to("northwind.yaml")
     with pytest.raises(pulumi.RunError, match="a link that leads to itself"):
-        configured_stack(values(project), "test", project)
+        configured_stack(engine_values("Pulumi.test.yaml"), "test", project)
 
 
 def test_line_ends_that_check_refuses_are_refused(project: Path) -> None:
@@ -53,4 +45,4 @@ def test_line_ends_that_check_refuses_are_refused(project: Path) -> None:
     path = project / NORTHWIND
     path.write_bytes(path.read_bytes().replace(b"\n", b"\r"))
     with pytest.raises(pulumi.RunError, match=r"U\+000D"):
-        configured_stack(values(project), "test", project)
+        configured_stack(engine_values("Pulumi.test.yaml"), "test", project)

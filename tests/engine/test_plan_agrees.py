@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
+from components.project_files import files_of
 from schemas.loading import load_stack
 from tests.support.imported import STACK, imported, named, planned
 from tests.support.plan import Operation, plan
@@ -16,7 +17,6 @@ from tests.support.program import run, sample
 from tests.support.state_types import DATA
 from workflow.engine import Engine
 from workflow.errors import EngineFailed
-from workflow.project import reader
 
 LOCK = "azure-native:authorization:ManagementLockByScope"
 ANOTHER_SUBNET = "10.41.9.0/27"
@@ -38,7 +38,7 @@ def edit(engine: Engine, change: Callable[[dict[str, Any]], None]) -> None:
 
 def expected(engine: Engine) -> set[tuple[Operation, str]]:
     """The plan for the configuration as it is now, without the engine."""
-    stack = load_stack(f"Pulumi.{STACK}.yaml", reader(engine.project.root)).stack
+    stack = load_stack(f"Pulumi.{STACK}.yaml", files_of(engine.project.root).text).stack
     assert stack is not None
     return named(plan(sample(STACK), run(stack, engine.project.root)))
 

@@ -3,10 +3,12 @@
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 # (ruamel.yaml and jsonschema are typed in parts.)
 
+import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from ruamel.yaml import YAML
 from ruamel.yaml.nodes import MappingNode, ScalarNode, SequenceNode
@@ -94,6 +96,12 @@ def reader(changes: Mapping[str, str]) -> Callable[[str], str]:
 
 def load(stack_file: str, changes: Mapping[str, str] | None = None) -> Loaded:
     return load_stack(stack_file, reader(changes or {}))
+
+
+def engine_values(file: str, changes: Mapping[str, str] | None = None) -> dict[str, str]:
+    """PULUMI_CONFIG as the engine makes it: strings as they are, everything else as JSON."""
+    config: dict[str, Any] = YAML(typ="safe").load((changes or {}).get(file) or text(file))["config"]
+    return {key: value if isinstance(value, str) else json.dumps(value) for key, value in config.items()}
 
 
 def replaced(file: str, *pairs: tuple[str, str]) -> dict[str, str]:

@@ -23,6 +23,7 @@ from typing import Any
 import psutil
 
 from components.program import digest_of_working_tree
+from components.project_files import files_of
 from emulators.state import MARKER_VARIABLE
 from emulators.tls import client_context
 from emulators.world import World, load_world
@@ -30,7 +31,6 @@ from schemas.loading import load_stack
 from schemas.stack_config import StackConfig
 from tests.support.samples import ROOT
 from tests.support.statements import accepted
-from workflow.project import reader
 
 LINKED = ("__main__.py", "Pulumi.yaml", "components", "policies", "requirements", "runtime", "schemas", ".venv")
 PORT = re.compile(r"\b84[4-7][0-9]\b")
@@ -81,7 +81,7 @@ class TestStack:
 
     def approve(self) -> None:
         """Everything that the configuration has now, approved and rehearsed below `approvals/`."""
-        test = load_stack("Pulumi.local.yaml", reader(self.root)).stack
+        test = load_stack("Pulumi.local.yaml", files_of(self.root).text).stack
         assert test is not None
         image = digest_of_working_tree(ROOT)
         for file in accepted(test, datetime.now(UTC), image).statements:
@@ -99,7 +99,7 @@ class TestStack:
 
     @property
     def config(self) -> StackConfig:
-        stack = load_stack(f"Pulumi.{self.name}.yaml", reader(self.root)).stack
+        stack = load_stack(f"Pulumi.{self.name}.yaml", files_of(self.root).text).stack
         assert stack is not None
         return stack
 

@@ -8,7 +8,8 @@ from typing import cast
 
 import pytest
 
-from components.program import digest_of_working_tree, files_of
+from components.program import digest_of_working_tree
+from components.project_files import files_of
 from components.promotion import records
 from schemas.integration_records import are_shown
 from schemas.promotion.approvals import Approvals
