@@ -4,15 +4,20 @@ from pathlib import Path
 
 import pulumi
 
-from components.entra import stage_outputs
-from components.geography import Geography
-from components.program import configured_stack, geographies
-from components.promotion import decided, records
+from components.source import begin
 
-project = Path.cwd()
-stack = configured_stack(pulumi.runtime.get_config_env(), pulumi.get_stack(), project)
-decisions = decided(stack, project)
+project, values = Path.cwd(), pulumi.runtime.get_config_env()
+source = begin(values, project)  # before the imports of what uses Azure's SDK, which take as long
+
+from components.entra import stage_outputs  # noqa: E402
+from components.geography import Geography  # noqa: E402
+from components.program import approvals_of, configured_stack, geographies  # noqa: E402
+from components.promotion import decided, records  # noqa: E402
+
+stack = configured_stack(values, pulumi.get_stack(), project)
+approvals = approvals_of(project)
+decisions = decided(stack, approvals, source, project)
 approved = records(stack, decisions)
-for name, args in geographies(stack, project).items():
+for name, args in geographies(stack, approvals, project).items():
     pulumi.export(name, {**Geography(name, args).outputs, **approved[name]})
 pulumi.export("entra", stage_outputs(stack))

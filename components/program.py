@@ -3,7 +3,6 @@
 Owns reading files for the Pulumi program, and refusing: every problem at once, before the first resource.
 """
 
-import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -11,21 +10,24 @@ from urllib.parse import urlsplit
 import pulumi
 
 from components.geography import GeographyArgs
+from components.project_files import files_of
 from schemas.configuration_document import ConfigurationDocument, pack
 from schemas.image import FILES, FOLDERS, NO_IMAGE, WORKING_TREE, belongs_to_image, image_digest
 from schemas.loading import load_engine_config
 from schemas.promotion.approvals import Approvals
 from schemas.promotion.promoted import PromotedInvalid
-from schemas.promotion.reading import Files, approvals_below
+from schemas.promotion.reading import approvals_below
 from schemas.registration import consent_urls, registrations
 from schemas.rules.clouds import ehr_urls
 from schemas.stack_config import StackConfig
 from schemas.vocabulary import GeographyName
 
+UNDECIDED = "Promotion cannot be decided; nothing was changed in Azure."
+
 
 def configured_stack(values: Mapping[str, str], stack: str, project: Path) -> StackConfig:
     """The stack configuration that the engine handed over. Raises `pulumi.RunError` with every problem."""
-    loaded = load_engine_config(values, f"Pulumi.{stack}.yaml", lambda name: _text(project, name))
+    loaded = load_engine_config(values, f"Pulumi.{stack}.yaml", files_of(project).text)
     for warning in loaded.warnings:
         pulumi.log.warn(str(warning))
     if loaded.stack is None:
@@ -34,18 +36,9 @@ def configured_stack(values: Mapping[str, str], stack: str, project: Path) -> St
     return loaded.stack
 
 
-def _text(project: Path, name: str) -> str:
-    """A file of the project, with its line ends as they are; a link that leads out of the project is not followed."""
-    path = (project / name).resolve(strict=True)
-    if not path.is_relative_to(project.resolve()):
-        raise PermissionError(1, "a path that leads out of the project")
-    return path.read_bytes().decode("utf-8")
-
-
-def geographies(stack: StackConfig, project: Path) -> dict[str, GeographyArgs]:
+def geographies(stack: StackConfig, approvals: Approvals, project: Path) -> dict[str, GeographyArgs]:
     """What each configured geography is made from."""
     image = digest_of_image(stack.image, project)
-    approvals = approvals_of(project)
     return {str(name): _geography(stack, name, image, project, approvals) for name in stack.geographies}
 
 
@@ -54,25 +47,7 @@ def approvals_of(project: Path) -> Approvals:
     try:
         return approvals_below(files_of(project))
     except (PromotedInvalid, OSError) as problem:
-        raise pulumi.RunError(f"The approvals cannot be read; nothing was changed.\n{problem}") from None
-
-
-def files_of(project: Path) -> Files:
-    """The project's files; a link that leads out of it is not followed, but for the code, which may be linked."""
-    root = project.resolve()
-
-    def read(name: str) -> bytes:
-        path = (project / name).resolve(strict=True)
-        if not path.is_relative_to(root) and name.partition("/")[0] not in FOLDERS:
-            raise PermissionError(1, "a path that leads out of the project")
-        return path.read_bytes()
-
-    def below(folder: str) -> Iterator[str]:
-        for directory, _, names in os.walk(project / folder):
-            place = Path(directory).relative_to(project).as_posix()
-            yield from (f"{place}/{name}" for name in names if os.path.isfile(f"{directory}/{name}"))
-
-    return Files(read, below)
+        raise pulumi.RunError(f"{UNDECIDED}\n{problem}") from None
 
 
 def digest_of_image(image: str, project: Path) -> str | None:

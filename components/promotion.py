@@ -10,11 +10,13 @@ from pathlib import Path
 
 import pulumi
 
-from components.program import digest_of_image, files_of
+from components.program import UNDECIDED, digest_of_image
+from components.project_files import files_of
+from components.source import Load
 from schemas.integration_records import are_shown, records_json, records_of
+from schemas.promotion.approvals import Approvals, known_of_stack
 from schemas.promotion.decide import Decisions, decide, stops
-from schemas.promotion.promoted import PromotedInvalid
-from schemas.promotion.reading import SourceInvalid, known_of_project
+from schemas.promotion.reading import SourceInvalid, anchors_of, source_of
 from schemas.promotion.telling import cautions, refusal
 from schemas.promotion.trust import AnchorsInvalid
 from schemas.stack_config import StackConfig
@@ -24,13 +26,17 @@ MOST_RECORDS = 8
 """Connections whose integration records are outputs of a geography."""
 
 
-def decided(stack: StackConfig, project: Path) -> Decisions:
-    """The decision for every connection of this stage. Raises `pulumi.RunError` where an update must not happen."""
-    image = digest_of_image(stack.image, project)
+def decided(stack: StackConfig, approvals: Approvals, load: Load, project: Path) -> Decisions:
+    """The decision for every connection of this stage; `load` gives the test stack from which it is promoted.
+
+    Raises `pulumi.RunError` where an update must not happen.
+    """
+    image, now = digest_of_image(stack.image, project), datetime.now(UTC)
     try:
-        decisions = decide(known_of_project(stack, files_of(project), image, datetime.now(UTC)))
-    except (SourceInvalid, PromotedInvalid, AnchorsInvalid, OSError) as problem:
-        raise pulumi.RunError(f"Promotion cannot be decided; nothing was changed in Azure.\n{problem}") from None
+        anchors = anchors_of(stack.cloud, files_of(project))
+        decisions = decide(known_of_stack(stack, approvals, anchors, image, now, source=source_of(stack, load)))
+    except (SourceInvalid, AnchorsInvalid, OSError) as problem:
+        raise pulumi.RunError(f"{UNDECIDED}\n{problem}") from None
     _warn("promotion", cautions(decisions.values()))
     stopping = stops(decisions, stack.stage)
     if stopping and not pulumi.runtime.is_dry_run():

@@ -10,8 +10,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from pulumi_policy import EnforcementLevel, PolicyPack
 
-from policies import approval
+from policies.approval import APPROVED
 from policies.pack import POLICIES
+from policies.preview import on_configured
 
-approval.advise_in_previews(approval.POLICY)
+on_configured(APPROVED.configured)
 PolicyPack("teams-ehr-connector", POLICIES, EnforcementLevel.MANDATORY)

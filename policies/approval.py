@@ -7,10 +7,12 @@ project. Anchors are the project's, which the image carries. Mandatory in an upd
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
+from threading import Thread
 from typing import Any, cast
 
 from pulumi_policy import EnforcementLevel, ReportViolation, ResourceValidationArgs, ResourceValidationPolicy
@@ -18,12 +20,14 @@ from pydantic import ValidationError
 
 from policies.containers import containers, environments
 from policies.judging import AZURE, Subject, known, settings_of
-from policies.preview import is_preview_by_environment, on_configured
+from policies.preview import is_preview_by_environment
 from policies.tags import GEOGRAPHY
 from schemas.configuration_document import ConfigurationDocument, ConfigurationDocumentInvalid, unpack
-from schemas.promotion.approvals import held_in
+from schemas.promotion.approvals import Approvals, held_in
 from schemas.promotion.decide import Known, decide, stops
+from schemas.promotion.envelope import verify_all
 from schemas.promotion.promoted import FILE, PromotedInvalid, read_promoted
+from schemas.promotion.statement import FOLDER
 from schemas.promotion.telling import refusal
 from schemas.promotion.trust import ANCHOR_FILES, AnchorsInvalid, Trust, read_anchors
 from schemas.promotion_config import Promotion
@@ -54,7 +58,22 @@ class Approved:
 
     def __init__(self) -> None:
         self.chunks = Chunks()
+        self.policy = ResourceValidationPolicy(
+            "approved-configuration",
+            "Production serves connections that are approved and rehearsed as they are emitted.",
+            self.validate,
+            _level(preview=is_preview_by_environment()),
+        )
         self._judged: dict[tuple[str, frozenset[str]], list[str]] = {}
+        self.ahead: Thread | None = None
+
+    def configured(self, stack: str, preview: bool) -> None:
+        """The engine's word decides between advice and refusal, and while the program reads and decides, this process
+        verifies what is below `approvals/`: what is emitted of it is known then (`verify_all`).
+        """
+        self.policy.enforcement_level = _level(preview=preview)
+        self.ahead = Thread(target=_verify, args=(stack, Path.cwd()), daemon=True)
+        self.ahead.start()
 
     def validate(self, args: ResourceValidationArgs, report_violation: ReportViolation) -> None:
         stack, project = args.urn.split(":", 3)[2], Path.cwd()
@@ -82,6 +101,8 @@ class Approved:
                 yield "expected a configuration that may be served in production; see the violation before"
             return
         geography = str(subject.get("tags", GEOGRAPHY))
+        if self.ahead is not None:
+            self.ahead.join()
         try:
             document = unpack(self.chunks.last(geography, int(count)), sha256)
             expected = _expected(stack, project)
@@ -131,6 +152,16 @@ def _expected(stack: str, project: Path) -> _Expected:
         raise _Unreadable(f"Pulumi.{stack}.yaml: expected a readable project, got {type(problem).__name__}") from None
 
 
+def _verify(stack: str, project: Path) -> None:
+    """Every statement of production; whoever judges meets what cannot be read as well, and says so."""
+    with suppress(Exception):
+        if settings_of(stack, project).stage == Stage.TEST:
+            return
+        paths = (path.relative_to(project).as_posix() for path in (project / FOLDER).rglob("*"))
+        trust = _expected(stack, project).trust
+        verify_all(Approvals.read(paths, lambda name: (project / name).read_bytes()).statements, trust)
+
+
 def _differences(document: ConfigurationDocument, expected: _Expected, geography: str) -> Iterator[str]:
     """Where the document says something else than the project's files about how it is to be judged."""
     served = {c.id for o in document.organizations for c in o.connections}
@@ -176,27 +207,9 @@ def _refused(document: ConfigurationDocument, expected: _Expected, images: Itera
             yield refusal(decisions, stopping)
 
 
-def policy() -> ResourceValidationPolicy:
-    """A policy with a memory of its own, which lasts one run of the engine."""
-    return ResourceValidationPolicy(
-        "approved-configuration",
-        "Production serves connections that are approved and rehearsed as they are emitted.",
-        Approved().validate,
-        _level(preview=is_preview_by_environment()),
-    )
-
-
 def _level(*, preview: bool) -> EnforcementLevel:
     return EnforcementLevel.ADVISORY if preview else EnforcementLevel.MANDATORY
 
 
-def advise_in_previews(judging: ResourceValidationPolicy) -> None:
-    """Let the engine's word decide between advice and refusal."""
-
-    def told(preview: bool) -> None:
-        judging.enforcement_level = _level(preview=preview)
-
-    on_configured(told)
-
-
-POLICY = policy()
+APPROVED = Approved()
+POLICY = APPROVED.policy

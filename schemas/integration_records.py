@@ -15,6 +15,7 @@ from enum import StrEnum
 from schemas.promotion.break_glass import WAIVABLE
 from schemas.promotion.decide import Approved, Decision, Refused, Withdrawn
 from schemas.promotion.reasons import Code, Reason
+from schemas.promotion.statement import REHEARSAL
 from schemas.stack_config import EhrConnection, Organization, PublicHosts
 from schemas.vocabulary import EhrKind
 
@@ -128,7 +129,7 @@ def are_shown(decision: Decision | None) -> bool:
 
 def _leaves_the_approval(reason: Reason) -> bool:
     """Whether it is about the rehearsal, or about other connections: a rehearsal's file may itself be no good."""
-    return reason.code in _NOT_OF_THE_APPROVAL or reason.file.rpartition("/")[2].startswith("rehearsal-")
+    return reason.code in _NOT_OF_THE_APPROVAL or reason.file.rpartition("/")[2].startswith(REHEARSAL)
 
 
 def records_of(connection: EhrConnection, hosts: PublicHosts) -> tuple[IntegrationRecord, ...]:

@@ -12,7 +12,7 @@ from schemas.promotion.envelope import StatementFile, Verified, verify
 from schemas.promotion.promoted import FILE, Promoted, read_promoted
 from schemas.promotion.reasons import Reason
 from schemas.promotion.revocation import Held, accept
-from schemas.promotion.statement import FOLDER, is_statement_file
+from schemas.promotion.statement import FOLDER, REHEARSAL, is_statement_file
 from schemas.promotion.trust import Trust, TrustAnchors
 from schemas.stack_config import Organization, StackConfig
 from schemas.vocabulary import GeographyName, Stage
@@ -35,11 +35,19 @@ class Approvals:
     def of_geography(
         self, stage: Stage, geography: GeographyName, organizations: Sequence[Organization]
     ) -> "Approvals":
-        """The statements of these organisations, and the geography's list of revocations of this stage."""
+        """What decides on these organisations' connections, and the geography's list of revocations of this stage.
+
+        Of other connections of theirs, which are production's test connections, rehearsals alone do.
+        """
+        connections = {c.id for o in organizations for c in o.connections}
         names = {o.id for o in organizations}
         revocations = revocations_file(geography, stage)
-        own = tuple(s for s in self.statements if s.path.split("/")[1] in names or s.path == revocations)
-        connections = {c.id for o in organizations for c in o.connections}
+
+        def concerns(path: str) -> bool:
+            _, organization, *below = path.split("/")
+            return organization in names and (below[0] in connections or below[-1].startswith(REHEARSAL))
+
+        own = tuple(s for s in self.statements if s.path == revocations or concerns(s.path))
         promoted = {k: v for k, v in self.promoted.connections.items() if k in connections}
         return Approvals(own, Promoted(connections=promoted))
 

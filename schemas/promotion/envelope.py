@@ -101,18 +101,26 @@ def verify(file: StatementFile, trust: Trust, *, placed: bool = True) -> Verifie
 def verify_all(files: Iterable[StatementFile], trust: Trust) -> tuple[list[Verified], list[Rejected]]:
     """Those that count, and those that do not.
 
-    Who decides each minute verifies what is new only: what the last call found of a file with the same trust stands, as
-    neither file nor trust changes, and time is not asked here.
+    Who decides each minute verifies what is new only: what was found of a path with the same trust stands while its
+    content is the same, as time is not asked here.
     """
-    before = _FOUND.get(trust, {})
-    found = {file: before.get(file) or verify(file, trust) for file in dict.fromkeys(files)}
-    _FOUND[trust] = found
-    verified = [f for f in found.values() if isinstance(f, Verified)]
-    rejected = [f for f in found.values() if isinstance(f, Rejected)]
+    known = _FOUND.setdefault(trust, {})
+    verified: list[Verified] = []
+    rejected: list[Rejected] = []
+    for file in dict.fromkeys(files):
+        content, found = known.get(file.path, (None, None))
+        if found is None or content != file.content:
+            found = verify(file, trust)
+            known[file.path] = file.content, found
+        if isinstance(found, Verified):
+            verified.append(found)
+        else:
+            rejected.append(found)
     return verified, rejected
 
 
-_FOUND: WeakKeyDictionary[Trust, dict[StatementFile, Verified | Rejected]] = WeakKeyDictionary()
+_FOUND: WeakKeyDictionary[Trust, dict[str, tuple[bytes, Verified | Rejected]]] = WeakKeyDictionary()
+"""By path: its content, and what was found of it."""
 
 
 def _verify(file: StatementFile, trust: Trust) -> Verified | Reason:

@@ -7,12 +7,12 @@ not count may hide one that would: those refuse, the others warn.
 import re
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from schemas.promotion.envelope import Rejected, StatementFile, verify_all
 from schemas.promotion.reasons import Code, Reason
-from schemas.promotion.statement import FOLDER, Approval, BreakGlass, Rehearsal, Verdict
+from schemas.promotion.statement import BREAK_GLASS, FOLDER, REHEARSAL, Approval, BreakGlass, Rehearsal, Verdict
 from schemas.promotion.trust import Trust
 from schemas.stack_config import Organization
 
@@ -28,29 +28,49 @@ class Filed(Generic[P]):
     predicate: P
 
 
+@dataclass
+class _Found:
+    """What some files of one connection say, once verified."""
+
+    approvals: list[Filed[Approval]] = field(default_factory=list[Filed[Approval]])
+    rehearsals: list[Filed[Rehearsal]] = field(default_factory=list[Filed[Rehearsal]])
+    glasses: list[Filed[BreakGlass]] = field(default_factory=list[Filed[BreakGlass]])
+    rejected: list[Rejected] = field(default_factory=list[Rejected])
+
+
 class Ledger:
-    """Of all statements, once verified."""
+    """Of all statements.
+
+    Each stands in the folder of its connection and is named by its type, or it does not count (`verify`). So they are
+    verified when they are asked for, a connection's rehearsals apart from the others: production asks for the
+    rehearsals of test connections, and for nothing else of them.
+    """
 
     def __init__(self, statements: Iterable[StatementFile], trust: Trust) -> None:
-        self._approvals: dict[str, list[Filed[Approval]]] = defaultdict(list)
-        self._rehearsals: dict[str, list[Filed[Rehearsal]]] = defaultdict(list)
-        self._glasses: dict[str, list[Filed[BreakGlass]]] = defaultdict(list)
-        self._rejected: dict[tuple[str, str], list[Rejected]] = defaultdict(list)
-        verified, rejected = verify_all((s for s in statements if not _is_list(s.path)), trust)
-        for found in verified:
-            match found.predicate:
-                case Approval() as approval:
-                    self._approvals[approval.connection].append(Filed(found.path, found.sha256, approval))
-                case Rehearsal() as rehearsal:
-                    self._rehearsals[rehearsal.connection].append(Filed(found.path, found.sha256, rehearsal))
-                case BreakGlass() as glass:
-                    self._glasses[glass.connection].append(Filed(found.path, found.sha256, glass))
-                case _:
-                    pass
-        for rejection in rejected:
-            _, _, inside = rejection.path.partition("/")
-            organization, _, below = inside.partition("/")
-            self._rejected[organization, below.partition("/")[0]].append(rejection)
+        self._trust = trust
+        self._files: dict[tuple[str, bool], list[StatementFile]] = defaultdict(list)
+        self._found: dict[tuple[str, bool], _Found] = {}
+        for file in statements:
+            if not _is_list(file.path):
+                self._files[_place(file.path)[1], _is_rehearsal(file.path)].append(file)
+
+    def _of(self, connection: str, *, rehearsals: bool) -> _Found:
+        key = connection, rehearsals
+        found = self._found.get(key)
+        if found is None:
+            found = self._found[key] = _Found()
+            verified, found.rejected = verify_all(self._files.get(key, ()), self._trust)
+            for statement in verified:
+                match statement.predicate:
+                    case Approval() as approval:
+                        found.approvals.append(Filed(statement.path, statement.sha256, approval))
+                    case Rehearsal() as rehearsal:
+                        found.rehearsals.append(Filed(statement.path, statement.sha256, rehearsal))
+                    case BreakGlass() as glass:
+                        found.glasses.append(Filed(statement.path, statement.sha256, glass))
+                    case _:
+                        pass
+        return found
 
     def approval(self, organization: Organization, connection: str) -> Filed[Approval] | Reason | None:
         """The approval that decides, or why none does; None where there is none.
@@ -58,7 +78,7 @@ class Ledger:
         What was said of another organisation or geography decides only where nothing was said of this one: a key of one
         geography must not stop another's connections.
         """
-        found = self._approvals.get(connection, [])
+        found = self._of(connection, rehearsals=False).approvals
         own = [a for a in found if _is_of(organization, a.predicate)] or found
         if not own:
             return None
@@ -73,31 +93,42 @@ class Ledger:
 
     def rehearsals(self, connection: str) -> list[Filed[Rehearsal]]:
         """The latest first."""
-        return sorted(self._rehearsals.get(connection, []), key=lambda r: r.predicate.issued, reverse=True)
+        found = self._of(connection, rehearsals=True).rehearsals
+        return sorted(found, key=lambda r: r.predicate.issued, reverse=True)
 
     def glasses(self, connection: str) -> list[Filed[BreakGlass]]:
-        return self._glasses.get(connection, [])
+        return self._of(connection, rehearsals=False).glasses
 
     def rejected(self, organization: str, connection: str) -> list[Reason]:
         """Why files of a connection's folder do not count."""
-        return [r.reason for r in self._rejected.get((organization, connection), [])]
+        found = [*self._rejected(organization, connection), *self._rejected(organization, connection, rehearsals=True)]
+        return [r.reason for r in sorted(found, key=lambda r: r.path)]
 
     def rejected_rehearsals(self, organization: str, connection: str) -> list[Reason]:
-        found = self._rejected.get((organization, connection), [])
-        return [r.reason for r in found if _name(r.path).startswith("rehearsal-")]
+        return [r.reason for r in self._rejected(organization, connection, rehearsals=True)]
 
     def hiding(self, organization: str, connection: str, serial: int) -> list[Reason]:
         """Of the files that do not count, those that may hide an approval or refusal of this serial or a later one.
 
         A rejected rehearsal or break-glass statement takes nothing away, and an older approval decided nothing.
         """
-        found = self._rejected.get((organization, connection), [])
+        found = self._rejected(organization, connection)
         return [r.reason for r in found if _may_hide(_name(r.path), serial)]
+
+    def _rejected(self, organization: str, connection: str, *, rehearsals: bool = False) -> list[Rejected]:
+        found = self._of(connection, rehearsals=rehearsals).rejected
+        return [r for r in found if _place(r.path)[0] == organization]
 
 
 def _is_list(path: str) -> bool:
     """Whether it is a list of revocations, which `revocation.py` looks at."""
     return path.startswith(f"{FOLDER}/revocations/") and path.count("/") == 2
+
+
+def _place(path: str) -> tuple[str, str]:
+    """The names of the folders of a statement's organisation and of its connection."""
+    _, organization, connection, *_ = f"{path}/".split("/")
+    return organization, connection
 
 
 def _is_of(organization: Organization, approval: Approval) -> bool:
@@ -108,8 +139,12 @@ def _name(path: str) -> str:
     return path.rpartition("/")[2]
 
 
+def _is_rehearsal(path: str) -> bool:
+    return _name(path).startswith(REHEARSAL)
+
+
 def _may_hide(name: str, serial: int) -> bool:
-    if name.startswith(("rehearsal-", "break-glass-")):
+    if name.startswith(BREAK_GLASS):
         return False
     numbered = re.fullmatch(r"approval-([0-9]{6,10})-(?:approve|refuse)\.json", name)
     return numbered is None or int(numbered[1]) >= serial

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from schemas.loading import load_stack
+from schemas.loading import Loaded, load_stack
 from schemas.problems import Problem
 from schemas.promotion.approvals import Approvals, known_of_stack
 from schemas.promotion.decide import Known
@@ -49,7 +49,7 @@ def known_of_project(
         anchors_of(stack.cloud, files),
         image,
         now,
-        source=source_of(stack, files),
+        source=source_of(stack, lambda file: load_stack(file, files.text)),
         at_base=at_base,
     )
 
@@ -64,12 +64,12 @@ def anchors_of(cloud: Cloud, files: Files) -> TrustAnchors:
     return read_anchors(files.read(ANCHOR_FILES[cloud]))
 
 
-def source_of(stack: StackConfig, files: Files) -> StackConfig | None:
+def source_of(stack: StackConfig, load: Callable[[str], Loaded]) -> StackConfig | None:
     """The test stack that a production stack names; None in the test stage. Raises `SourceInvalid`."""
     source = stack.promotion.source
     if stack.stage is not Stage.PRODUCTION or source is None:
         return None
-    loaded = load_stack(f"Pulumi.{source}.yaml", files.text)
+    loaded = load(f"Pulumi.{source}.yaml")
     if loaded.stack is None or loaded.stack.stage is not Stage.TEST:
         raise SourceInvalid(source, loaded.errors)
     return loaded.stack

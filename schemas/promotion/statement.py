@@ -19,6 +19,8 @@ from schemas.vocabulary import GeographyName, Stage, StatementType
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
 STATEMENT = "https://in-toto.io/Statement/v1"
 FOLDER = "approvals"
+REHEARSAL, BREAK_GLASS = "rehearsal-", "break-glass-"
+"""How the names of their files begin; an approval's has its serial."""
 LONGEST_BREAK_GLASS_HOURS = 72
 LONGEST_APPROVAL_DAYS = 730
 
@@ -257,9 +259,9 @@ def place_of(predicate: Predicate) -> str | None:
         case Approval():
             name = f"approval-{predicate.serial:06d}-{predicate.decision}"
         case Rehearsal():
-            name = f"rehearsal-{_stamp(predicate.issued)}-{predicate.image.removeprefix('sha256:')[:12]}"
+            name = f"{REHEARSAL}{_stamp(predicate.issued)}-{predicate.image.removeprefix('sha256:')[:12]}"
         case BreakGlass():
-            name = f"break-glass-{_stamp(predicate.issued)}"
+            name = f"{BREAK_GLASS}{_stamp(predicate.issued)}"
         case Revocations():
             return f"{FOLDER}/revocations/{predicate.geography}-{predicate.stage}.json"
         case AuditHead():

@@ -2,7 +2,7 @@
 
 Both on the real engine with the policy pack on, everything approved, rehearsed and promoted. Program and pack each
 decide every connection and verify every signature: they are counted where that happens (`counting.py`). What reading
-the files costs is taken off: one bare parse of them (`read_yaml`), timed in the same run.
+the files costs is taken off: one bare parse of them (`read_yaml`, `read_json`), timed in the same run.
 """
 
 import json
@@ -14,8 +14,10 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from components.program import digest_of_working_tree
+from components.project_files import files_of
 from schemas.loading import load_stack
 from schemas.promotion.approvals import Approvals
+from schemas.promotion.canonical import read_json
 from schemas.strict_yaml import read_yaml
 from tests.bench.counting import FILE, PACK, PROGRAM, counted
 from tests.bench.engine import preview
@@ -25,7 +27,6 @@ from tests.support import statements
 from tests.support.promotion import put
 from tests.support.samples import ROOT
 from tests.support.stack import TestStack
-from workflow.project import reader
 
 GOAL = 1.3
 MODEL = "organizations/local/prairie.yaml"
@@ -84,7 +85,7 @@ def project(folder: Path, organizations: int) -> TestStack:
 
 
 def sign(stack: TestStack) -> None:
-    test = load_stack("Pulumi.local.yaml", reader(stack.root)).stack
+    test = load_stack("Pulumi.local.yaml", files_of(stack.root).text).stack
     assert test is not None
     now = datetime.now(UTC)
     files = statements.accepted(test, now, digest_of_working_tree(ROOT)).statements
@@ -107,10 +108,14 @@ def count(stack: TestStack) -> None:
 
 
 def parse(stack: TestStack) -> None:
-    """Each file of both stages once, as the program reads them: production is compared with what test proposes."""
+    """Each file once, as the program reads them: of both stages, because production is compared with what test
+    proposes, and every statement.
+    """
     for name in STACKS:
         for file in [stack.root / f"Pulumi.{name}.yaml", *sorted((stack.root / "organizations" / name).iterdir())]:
             assert read_yaml(file.read_text("utf-8")).readable
+    for file in sorted((stack.root / "approvals").rglob("*.json")):
+        assert read_json(file.read_bytes())
 
 
 def measure(organizations: int, rounds: int) -> None:

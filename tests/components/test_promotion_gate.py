@@ -8,13 +8,17 @@ from pathlib import Path
 import pulumi
 import pytest
 
-from components.program import digest_of_working_tree, files_of
-from components.promotion import MOST_RECORDS, decided, records
+from components.program import approvals_of, digest_of_working_tree
+from components.project_files import files_of
+from components.promotion import MOST_RECORDS, records
+from components.promotion import decided as decided_by_program
+from schemas.loading import load_stack
 from schemas.promotion.approvals import Approvals
-from schemas.promotion.decide import Approved, Withdrawn, decide
+from schemas.promotion.decide import Approved, Decisions, Withdrawn, decide
 from schemas.promotion.promoted import FILE
 from schemas.promotion.reading import known_of_project
 from schemas.promotion.statement import Revoked, at
+from schemas.stack_config import StackConfig
 from schemas.vocabulary import GeographyName, Stage
 from tests.support import statements
 from tests.support.program import stack_of
@@ -39,6 +43,12 @@ def warned(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def preview(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
     monkeypatch.setattr(pulumi.runtime, "is_dry_run", lambda: request.param)
     return request.param
+
+
+def decided(stack: StackConfig, project: Path) -> Decisions:
+    """As the program decides."""
+    files = files_of(project)
+    return decided_by_program(stack, approvals_of(project), lambda file: load_stack(file, files.text), project)
 
 
 NOTHING_APPROVED = """\

@@ -15,7 +15,7 @@ from workflow.project import Project
 from workflow.workspace import ensure_repository
 
 STACKS = ("local", "local-prod")
-GATE = "decisions = decided(stack, project)\n"
+GATE = "decisions = decided(stack, approvals, source, project)\n"
 
 
 @pytest.fixture

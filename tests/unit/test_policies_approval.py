@@ -5,6 +5,7 @@ from collections.abc import Callable
 from contextlib import chdir
 from datetime import timedelta
 from pathlib import Path
+from threading import Thread
 from typing import Any, cast
 
 import pytest
@@ -14,8 +15,12 @@ from pulumi_policy import policy as sdk
 from pulumi_policy.proxy import unknown_checking_proxy
 
 from policies import approval
+from policies.preview import on_configured
+from schemas.promotion import envelope
 from schemas.promotion.approvals import Approvals
+from schemas.promotion.envelope import StatementFile
 from schemas.promotion.reasons import Code
+from schemas.promotion.trust import Trust
 from schemas.stack_config import EhrConnection, Organization, StackConfig
 from schemas.vocabulary import GeographyName, RehearsalPolicy, Stage
 from tests.support import statements
@@ -36,10 +41,16 @@ def as_emitted(resource: Emitted) -> dict[str, Any]:
     return resource.inputs
 
 
-def violations(program: Program, project: Path, change: Change = as_emitted, stack: str = STACK) -> dict[str, str]:
+def violations(
+    program: Program,
+    project: Path,
+    change: Change = as_emitted,
+    stack: str = STACK,
+    pack: approval.Approved | None = None,
+) -> dict[str, str]:
     """What one run of the pack reports, by resource; the engine asks about each resource before it is made."""
     found: dict[str, list[str]] = {}
-    policy = approval.policy()
+    policy = (pack or approval.Approved()).policy
     with chdir(project):
         for resource in program.resources:
             urn = resource.urn.replace("urn:pulumi:stack::", f"urn:pulumi:{stack}::")
@@ -262,7 +273,7 @@ def test_it_advises_in_a_preview_and_stops_an_update(
     monkeypatch.delenv("PULUMI_DRY_RUN", raising=False)
     if dry_run is not None:
         monkeypatch.setenv("PULUMI_DRY_RUN", dry_run)
-    assert approval.policy().enforcement_level is level
+    assert approval.Approved().policy.enforcement_level is level
 
 
 @pytest.mark.parametrize(("dry_run", "level"), [(True, EnforcementLevel.ADVISORY), (False, EnforcementLevel.MANDATORY)])
@@ -276,9 +287,82 @@ def test_the_engines_word_decides_between_advice_and_refusal(
         asked.append(request)
 
     monkeypatch.setattr(servicer, "ConfigureStack", configure_stack)
-    judging = approval.policy()
-    approval.advise_in_previews(judging)
+    judging = approval.Approved()
+    on_configured(judging.configured)
     request = AnalyzerStackConfigureRequest(stack=STACK, dry_run=dry_run)
     servicer.ConfigureStack(None, request, None)
-    assert judging.enforcement_level is level
+    assert judging.policy.enforcement_level is level
     assert asked == [request]
+
+
+@pytest.fixture
+def verified(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The paths of the statements that were verified, in their order."""
+    found: list[str] = []
+    verify = envelope.verify
+
+    def noted(file: StatementFile, trust: Trust) -> envelope.Verified | envelope.Rejected:
+        found.append(file.path)
+        return verify(file, trust)
+
+    monkeypatch.setattr(envelope, "verify", noted)
+    return found
+
+
+def configured(project: Path) -> tuple[approval.Approved, Thread]:
+    """The pack as the engine has configured it for the stack, and the thread that it began."""
+    pack = approval.Approved()
+    with chdir(project):
+        pack.configured(STACK, preview=False)
+    assert pack.ahead is not None
+    return pack, pack.ahead
+
+
+def test_what_is_emitted_was_verified_while_the_program_decided(project: Path, verified: list[str]) -> None:
+    found = accepted(project)
+    put(project, found)
+    program = run(stack_of(STACK), project)
+    pack, ahead = configured(project)
+    ahead.join()
+    before = sorted(verified)
+    assert before == sorted(s.path for s in found.statements)
+    assert violations(program, project, pack=pack) == {}
+    assert sorted(verified) == before
+
+
+def test_a_statement_that_is_emitted_otherwise_than_it_stands_is_verified_then(
+    project: Path, verified: list[str]
+) -> None:
+    put(project, accepted(project))
+    program = run(emea(), project)
+    (file,) = (project / "approvals" / "rheinland" / "rheinland-production").glob("approval-*.json")
+    file.write_bytes(b"{}")
+    pack, ahead = configured(project)
+    ahead.join()
+    path = file.relative_to(project).as_posix()
+    assert verified.count(path) == 1
+    assert violations(program, project, pack=pack) == {}
+    assert verified.count(path) == 2
+
+
+@pytest.mark.parametrize("spoil", ["Pulumi.local-prod.yaml", "approvals/promoted.json"])
+def test_what_cannot_be_read_ahead_is_told_by_the_judgement(
+    project: Path, capfd: pytest.CaptureFixture[str], spoil: str
+) -> None:
+    program = run(emea(), project)
+    (project / "approvals").mkdir(exist_ok=True)
+    (project / spoil).write_text("config: 7", "utf-8")
+    pack, ahead = configured(project)
+    ahead.join()
+    assert capfd.readouterr().err == ""
+    assert "expected a readable project" in told(violations(program, project, pack=pack))
+
+
+def test_in_the_test_stage_nothing_is_verified_ahead(project: Path, verified: list[str]) -> None:
+    put(project, accepted(project))
+    pack = approval.Approved()
+    with chdir(project):
+        pack.configured("local", preview=False)
+    assert pack.ahead is not None
+    pack.ahead.join()
+    assert verified == []

@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from pydantic import ValidationError
 
+from schemas.promotion import envelope
 from schemas.promotion.approvals import Held, accept
 from schemas.promotion.canonical import canonical
 from schemas.promotion.digest import connection_digest, connection_form
@@ -379,3 +380,57 @@ def test_what_concerns_a_geography_is_its_organisations_and_its_list() -> None:
         "approvals/revocations/emea-production.json"
     ]
     assert list(mine.promoted.connections) == ["rheinland-production"]
+
+
+def test_of_a_test_connection_production_is_told_its_rehearsals_alone() -> None:
+    """What approved it decides in the test stage: production rests on its own approval, which names it."""
+    production = [o for g in W.production.geographies for o in W.production.served_in(g)]
+    (mine,) = [o for o in production if o.id == "rheinland"]
+    told = [s.path.split("/")[2:] for s in W.approvals.of_geography(Stage.PRODUCTION, ELSEWHERE, [mine]).statements]
+    names = {connection: name.partition("-")[0] for connection, *rest in told for name in rest}
+    assert names == {"rheinland-test": "rehearsal", "rheinland-production": "approval"}
+    assert any(s.path.startswith("approvals/rheinland/rheinland-test/approval-") for s in W.approvals.statements)
+
+
+# --- what is verified, and when -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def verified(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The paths of the statements that are verified, in their order."""
+    found: list[str] = []
+
+    def noted(file: StatementFile, trust: Trust) -> Verified | Rejected:
+        found.append(file.path)
+        return verify(file, trust)
+
+    monkeypatch.setattr(envelope, "verify", noted)
+    return found
+
+
+def test_a_file_is_verified_once_while_its_content_is_the_same(verified: list[str]) -> None:
+    trust = Trust(W.production.promotion.trusted_keys, W.anchors)
+    files = W.approvals.statements
+    found = envelope.verify_all(files, trust)
+    assert len(found[0]) + len(found[1]) == len(files)
+    assert envelope.verify_all(files[:1], trust) == (found[0][:1], [])
+    assert envelope.verify_all(files, trust) == found
+    assert verified == [f.path for f in files]
+    _, (rejected,) = envelope.verify_all([StatementFile(files[0].path, files[1].content)], trust)
+    assert rejected.reason.code == Code.STATEMENT_MISPLACED
+    assert verified.count(files[0].path) == 2
+
+
+def test_another_trust_verifies_anew(verified: list[str]) -> None:
+    file = W.approvals.statements[0]
+    assert len(envelope.verify_all([file], Trust(W.production.promotion.trusted_keys, W.anchors))[0]) == 1
+    _, (rejected,) = envelope.verify_all([file], Trust((), W.anchors))
+    assert rejected.reason.code == Code.KEY_UNKNOWN
+    assert len(verified) == 2
+
+
+def test_what_nobody_asks_for_is_not_verified(verified: list[str]) -> None:
+    """What is served unchanged rests on its own approval and on a rehearsal, not on its test connection's approval."""
+    assert W.served().decided()
+    kinds = {p.split("/")[2].rpartition("-")[2] + " " + p.split("/")[3].partition("-")[0] for p in verified}
+    assert kinds == {"production approval", "test rehearsal"}
