@@ -1,6 +1,7 @@
 """The project's files by their paths in it, as the program and operators' commands read them.
 
-A link that leads out of the project is not followed, but for the code, which may be linked: a workspace has it so.
+A link that leads out of the project is not followed. A folder of the code may be a link itself, as in a workspace; then
+one that leads out of that folder is not.
 """
 
 import os
@@ -16,8 +17,10 @@ def files_of(project: Path) -> Files:
     root = os.path.realpath(project)
 
     def read(name: str) -> bytes:
+        folder = name.partition("/")[0]
+        home = os.path.realpath(f"{root}/{folder}") if folder in FOLDERS else root
         path = os.path.realpath(f"{root}/{name}", strict=True)
-        if not path.startswith(f"{root}{os.sep}") and name.partition("/")[0] not in FOLDERS:
+        if not path.startswith(f"{home}{os.sep}"):
             raise PermissionError(1, "a path that leads out of the project")
         with open(path, "rb") as file:
             return file.read()

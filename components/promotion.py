@@ -12,7 +12,7 @@ import pulumi
 
 from components.program import UNDECIDED, digest_of_image
 from components.project_files import files_of
-from components.source import Load
+from components.source import Load, SourceBroken
 from schemas.integration_records import are_shown, records_json, records_of
 from schemas.promotion.approvals import Approvals, known_of_stack
 from schemas.promotion.decide import Decisions, decide, stops
@@ -35,7 +35,7 @@ def decided(stack: StackConfig, approvals: Approvals, load: Load, project: Path)
     try:
         anchors = anchors_of(stack.cloud, files_of(project))
         decisions = decide(known_of_stack(stack, approvals, anchors, image, now, source=source_of(stack, load)))
-    except (SourceInvalid, AnchorsInvalid, OSError) as problem:
+    except (SourceInvalid, SourceBroken, AnchorsInvalid, OSError) as problem:
         raise pulumi.RunError(f"{UNDECIDED}\n{problem}") from None
     _warn("promotion", cautions(decisions.values()))
     stopping = stops(decisions, stack.stage)

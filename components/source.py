@@ -4,6 +4,7 @@ Production is compared with what the test stack proposes, so its program needs t
 for a thousand organisations, and Python computes on one processor at a time.
 """
 
+import atexit
 import gc
 import pickle
 import subprocess
@@ -26,11 +27,14 @@ Load = Callable[[str], Loaded]
 """A stack by the name of its file."""
 
 
+class SourceBroken(Exception):
+    """The process that loads the test stack ended without an answer. What it said is on standard error."""
+
+
 def begin(values: Mapping[str, str], project: Path) -> Load:
     """Begin to load the test stack that the engine's values name, if they name one.
 
-    What is returned waits for it, and loads any other stack itself. It raises `RuntimeError` where the process broke,
-    which has said why on standard error.
+    What is returned waits for it, and loads any other stack itself. It raises `SourceBroken`.
     """
 
     def load_here(file: str) -> Loaded:
@@ -45,6 +49,7 @@ def begin(values: Mapping[str, str], project: Path) -> Load:
     begun = f"Pulumi.{source}.yaml"
     command = [sys.executable, "-m", "components.source", str(project), begun]
     process = subprocess.Popen(command, cwd=CODE, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+    atexit.register(process.kill)  # a program may be refused before it asks
 
     @cache
     def load(file: str) -> Loaded:
@@ -52,7 +57,7 @@ def begin(values: Mapping[str, str], project: Path) -> Load:
             return load_here(file)
         output, _ = process.communicate()
         if process.returncode:
-            raise RuntimeError(f"the process that loads {begun} ended with {process.returncode}")
+            raise SourceBroken(f"the process that loads {begun} ended with code {process.returncode}; run it again")
         return pickle.loads(output)  # noqa: S301 - of our own process
 
     return load
@@ -62,7 +67,7 @@ def main(project: str, file: str) -> None:
     gc.disable()  # all that is made is told, and then the process ends
     loaded = load_stack(file, files_of(Path(project)).text)
     with suppress(BrokenPipeError), open(sys.stdout.fileno(), "wb", closefd=False) as output:
-        pickle.dump(loaded, output, pickle.HIGHEST_PROTOCOL)  # to nobody, where the program was refused before
+        pickle.dump(loaded, output, pickle.HIGHEST_PROTOCOL)  # to nobody, where the program was killed
 
 
 if __name__ == "__main__":

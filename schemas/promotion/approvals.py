@@ -37,7 +37,8 @@ class Approvals:
     ) -> "Approvals":
         """What decides on these organisations' connections, and the geography's list of revocations of this stage.
 
-        Of other connections of theirs, which are production's test connections, rehearsals alone do.
+        Of other connections of theirs (of test, where the stage is production) rehearsals alone do, for whoever does
+        not know the test stack's configuration.
         """
         connections = {c.id for o in organizations for c in o.connections}
         names = {o.id for o in organizations}

@@ -42,8 +42,8 @@ class Ledger:
     """Of all statements.
 
     Each stands in the folder of its connection and is named by its type, or it does not count (`verify`). So they are
-    verified when they are asked for, a connection's rehearsals apart from the others: production asks for the
-    rehearsals of test connections, and for nothing else of them.
+    verified when they are asked for, a connection's rehearsals apart from the others: of the test connections of what
+    is served unchanged, production asks for nothing else.
     """
 
     def __init__(self, statements: Iterable[StatementFile], trust: Trust) -> None:
@@ -127,7 +127,7 @@ def _is_list(path: str) -> bool:
 
 def _place(path: str) -> tuple[str, str]:
     """The names of the folders of a statement's organisation and of its connection."""
-    _, organization, connection, *_ = f"{path}/".split("/")
+    _, organization, connection, *_ = f"{path}//".split("/")
     return organization, connection
 
 

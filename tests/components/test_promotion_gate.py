@@ -12,7 +12,8 @@ from components.program import approvals_of, digest_of_working_tree
 from components.project_files import files_of
 from components.promotion import MOST_RECORDS, records
 from components.promotion import decided as decided_by_program
-from schemas.loading import load_stack
+from components.source import SourceBroken
+from schemas.loading import Loaded, load_stack
 from schemas.promotion.approvals import Approvals
 from schemas.promotion.decide import Approved, Decisions, Withdrawn, decide
 from schemas.promotion.promoted import FILE
@@ -196,3 +197,12 @@ def test_what_cannot_be_read_stops_an_update_and_a_preview(
     with pytest.raises(pulumi.RunError, match="Promotion cannot be decided") as refused:
         decided(stack_of("local-prod"), project)
     assert said in str(refused.value)
+
+
+def test_a_process_that_broke_stops_an_update(project: Path) -> None:
+    def broken(file: str) -> Loaded:
+        raise SourceBroken(f"{file} was not loaded")
+
+    with pytest.raises(pulumi.RunError, match="Promotion cannot be decided; nothing was changed") as refused:
+        decided_by_program(stack_of("local-prod"), approvals_of(project), broken, project)
+    assert "Pulumi.local.yaml was not loaded" in str(refused.value)

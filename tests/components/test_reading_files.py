@@ -8,6 +8,7 @@ import pulumi
 import pytest
 
 from components.program import configured_stack
+from components.project_files import files_of
 from tests.support.samples import ROOT, engine_values
 
 NORTHWIND = "organizations/test/northwind.yaml"
@@ -46,3 +47,31 @@ def test_line_ends_that_check_refuses_are_refused(project: Path) -> None:
     path.write_bytes(path.read_bytes().replace(b"\n", b"\r"))
     with pytest.raises(pulumi.RunError, match=r"U\+000D"):
         configured_stack(engine_values("Pulumi.test.yaml"), "test", project)
+
+
+def test_a_folder_of_the_code_may_be_linked_and_nothing_in_it_leads_elsewhere(
+    project: Path, tmp_path_factory: Any
+) -> None:
+    """A workspace links the code; a file of it that leads elsewhere is refused like any other."""
+    code = tmp_path_factory.mktemp("code")
+    (code / "anchors.json").write_text("{}", "utf-8")
+    (project / "schemas").symlink_to(code)
+    files = files_of(project)
+    assert files.read("schemas/anchors.json") == b"{}"
+    (code / "leak.yaml").symlink_to(project / NORTHWIND)
+    with pytest.raises(PermissionError, match="leads out of the project"):
+        files.read("schemas/leak.yaml")
+
+
+def test_an_organisation_is_not_read_through_a_link_among_the_code(project: Path, tmp_path_factory: Any) -> None:
+    outside = tmp_path_factory.mktemp("outside") / "credentials.yaml"
+    outside.write_text("id: a-secret\n", "utf-8")
+    (project / "schemas").mkdir()
+    (project / "schemas" / "leak.yaml").symlink_to(outside)
+    config = engine_values("Pulumi.test.yaml")
+    config["teams-ehr-connector:organizations"] = '["schemas/leak.yaml"]'
+    with pytest.raises(pulumi.RunError, match="leads out of the project") as refused:
+        configured_stack(config, "test", project)
+    assert "a-secret" not in str(refused.value)
+    with pytest.raises(PermissionError, match="leads out of the project"):
+        files_of(project).read("schemas/../Pulumi.test.yaml")

@@ -74,7 +74,7 @@ def test_where_none_is_named_no_process_is_started(
 def test_a_process_that_broke_is_no_answer(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "executable", shutil.which("false"))
     load = source.begin(engine_values(PRODUCTION), project)
-    with pytest.raises(RuntimeError, match=r"the process that loads Pulumi\.local\.yaml ended with 1"):
+    with pytest.raises(source.SourceBroken, match=r"the process that loads Pulumi\.local\.yaml ended with code 1"):
         load(TEST)
 
 

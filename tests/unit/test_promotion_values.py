@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from schemas.promotion import envelope
 from schemas.promotion.approvals import Held, accept
 from schemas.promotion.canonical import canonical
+from schemas.promotion.decide import Approved
 from schemas.promotion.digest import connection_digest, connection_form
 from schemas.promotion.envelope import (
     Reason,
@@ -434,3 +435,11 @@ def test_what_nobody_asks_for_is_not_verified(verified: list[str]) -> None:
     assert W.served().decided()
     kinds = {p.split("/")[2].rpartition("-")[2] + " " + p.split("/")[3].partition("-")[0] for p in verified}
     assert kinds == {"production approval", "test rehearsal"}
+
+
+@pytest.mark.parametrize("path", ["", "x", "approvals/x.json", "approvals/lakeside/lakeside-production/a/b.json"])
+def test_a_file_that_stands_nowhere_takes_nothing_from_anybody(path: str) -> None:
+    """A document that was tampered with may carry any path."""
+    stray = StatementFile(path, W.approvals.statements[0].content)
+    world = replace(W.served(), approvals=replace(W.approvals, statements=(stray, *W.approvals.statements)))
+    assert {type(d) for d in world.decided().values()} == {Approved}
