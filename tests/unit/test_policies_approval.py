@@ -318,6 +318,7 @@ def configured(project: Path) -> tuple[approval.Approved, Thread]:
     return pack, pack.ahead
 
 
+@pytest.mark.rule(Code.KEY_UNKNOWN)
 def test_what_is_emitted_was_verified_while_the_program_decided(project: Path, verified: list[str]) -> None:
     found = accepted(project)
     put(project, found)
@@ -330,6 +331,7 @@ def test_what_is_emitted_was_verified_while_the_program_decided(project: Path, v
     assert sorted(verified) == before
 
 
+@pytest.mark.rule(Code.KEY_UNKNOWN)
 def test_a_statement_that_is_emitted_otherwise_than_it_stands_is_verified_then(
     project: Path, verified: list[str]
 ) -> None:
@@ -345,6 +347,7 @@ def test_a_statement_that_is_emitted_otherwise_than_it_stands_is_verified_then(
     assert verified.count(path) == 2
 
 
+@pytest.mark.rule(approval.POLICY.name)
 @pytest.mark.parametrize("spoil", ["Pulumi.local-prod.yaml", "approvals/promoted.json"])
 def test_what_cannot_be_read_ahead_is_told_by_the_judgement(
     project: Path, capfd: pytest.CaptureFixture[str], spoil: str

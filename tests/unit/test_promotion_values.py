@@ -409,6 +409,7 @@ def verified(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return found
 
 
+@pytest.mark.rule(Code.STATEMENT_MISPLACED, Code.KEY_UNKNOWN)
 def test_a_file_is_verified_once_while_its_content_is_the_same(verified: list[str]) -> None:
     trust = Trust(W.production.promotion.trusted_keys, W.anchors)
     files = W.approvals.statements
@@ -422,6 +423,7 @@ def test_a_file_is_verified_once_while_its_content_is_the_same(verified: list[st
     assert verified.count(files[0].path) == 2
 
 
+@pytest.mark.rule(Code.KEY_UNKNOWN)
 def test_another_trust_verifies_anew(verified: list[str]) -> None:
     file = W.approvals.statements[0]
     assert len(envelope.verify_all([file], Trust(W.production.promotion.trusted_keys, W.anchors))[0]) == 1
@@ -437,7 +439,17 @@ def test_what_nobody_asks_for_is_not_verified(verified: list[str]) -> None:
     assert kinds == {"production approval", "test rehearsal"}
 
 
-@pytest.mark.parametrize("path", ["", "x", "approvals/x.json", "approvals/lakeside/lakeside-production/a/b.json"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "",
+        "x",
+        "approvals/x.json",
+        pytest.param(
+            "approvals/lakeside/lakeside-production/a/b.json", marks=pytest.mark.rule(Code.STATEMENT_MISPLACED)
+        ),
+    ],
+)
 def test_a_file_that_stands_nowhere_takes_nothing_from_anybody(path: str) -> None:
     """A document that was tampered with may carry any path."""
     stray = StatementFile(path, W.approvals.statements[0].content)
