@@ -4,6 +4,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -29,13 +30,13 @@ def loaded(project: Path, file: str) -> Loaded:
 def processes(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     """The commands of the processes that are started."""
     started: list[list[str]] = []
+    popen: Any = subprocess.Popen
 
-    class Started(subprocess.Popen[bytes]):
-        def __init__(self, command: list[str], **options: object) -> None:
-            started.append(command)
-            super().__init__(command, **options)  # type: ignore[call-overload]
+    def start(command: list[str], **options: Any) -> Any:
+        started.append(command)
+        return popen(command, **options)
 
-    monkeypatch.setattr(source.subprocess, "Popen", Started)
+    monkeypatch.setattr(subprocess, "Popen", start)
     return started
 
 

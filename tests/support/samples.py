@@ -98,9 +98,9 @@ def load(stack_file: str, changes: Mapping[str, str] | None = None) -> Loaded:
     return load_stack(stack_file, reader(changes or {}))
 
 
-def engine_values(file: str, changes: Mapping[str, str] | None = None) -> dict[str, str]:
+def engine_values(file: str) -> dict[str, str]:
     """PULUMI_CONFIG as the engine makes it: strings as they are, everything else as JSON."""
-    config: dict[str, Any] = YAML(typ="safe").load((changes or {}).get(file) or text(file))["config"]
+    config: dict[str, Any] = YAML(typ="safe").load(text(file))["config"]
     return {key: value if isinstance(value, str) else json.dumps(value) for key, value in config.items()}
 
 
