@@ -55,10 +55,7 @@ class Provider:
     async def _sign_in(self, waiting: Page) -> Page:
         """In a window of its own, as Entra refuses to be framed; then the waiting frame asks about both accounts."""
         page = await self.browser.submit(waiting, waiting.form("/identity/sign-in"))
-        address = self.account.user_principal_name
-        page = await self.browser.submit(page, page.form("/login", login=address), login=address)
-        if "passwd" in page.forms[0].fields:
-            page = await self.browser.submit(page, page.forms[0], login=address, passwd=self.account.password)
+        page = await sign_in_to_microsoft(self.browser, page, self.account)
         if page.path != "/identity/done":
             raise PageUnexpected(f"expected the end of the sign-in, got {page.described}")
         deadline = time.monotonic() + LINKED_SECONDS
@@ -143,6 +140,15 @@ def _room(meeting: str, action: str) -> str:
     """Where a meeting's room takes an action."""
     address, mark, query = meeting.partition("?")
     return f"{address}/{action}{mark}{query}"
+
+
+async def sign_in_to_microsoft(browser: Browser, page: Page, account: User) -> Page:
+    """Entra's pages: which account, and its password unless the browser is signed in already; where they lead."""
+    address = account.user_principal_name
+    page = await browser.submit(page, page.form("/login", login=address), login=address)
+    if page.forms and "passwd" in page.forms[0].fields:
+        page = await browser.submit(page, page.forms[0], login=address, passwd=account.password)
+    return page
 
 
 def account_of(entra: Entra, object_id: str) -> tuple[Tenant, User]:

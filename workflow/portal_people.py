@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from emulators.world import Ehr, Entra
 from schemas.stack_config import Person
 from workflow.browser import Browser, Page, PageUnexpected
-from workflow.people import account_of
+from workflow.people import account_of, sign_in_to_microsoft
 
 
 class PortalPerson:
@@ -32,11 +32,7 @@ class PortalPerson:
 
     async def microsoft(self, page: Page) -> Page:
         """Entra's pages: which account, and its password."""
-        address = self.account.user_principal_name
-        page = await self.browser.submit(page, page.form("/login", login=address), login=address)
-        if page.forms and "passwd" in page.forms[0].fields:
-            page = await self.browser.submit(page, page.forms[0], login=address, passwd=self.account.password)
-        return page
+        return await sign_in_to_microsoft(self.browser, page, self.account)
 
     async def connection(self, connection_id: str) -> Page:
         """The page of a connection: its state, why, its history."""
