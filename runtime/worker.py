@@ -18,6 +18,8 @@ import psycopg
 import uvicorn
 from procrastinate.jobs import DeleteJobCondition
 from procrastinate.jobs import Job as QueuedJob
+from procrastinate.signals import on_stop
+from procrastinate.worker import Worker
 from psycopg_pool import PoolTimeout
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -67,14 +69,23 @@ LOST_AFTER = timedelta(seconds=90)
 
 
 class _Connector(procrastinate.PsycopgConnector):
-    """Knows when the queue was last read, or the worker's heartbeat written: what its loop does all the time."""
+    """Knows when the queue was last read, or the worker's heartbeat written: what its loop does all the time.
+
+    `on_failure` is called when a statement of the queue fails, such as the one that says how a job ended.
+    """
 
     def __init__(self) -> None:
         super().__init__()  # pyright: ignore[reportUnknownMemberType]
         self.worked_at = time.monotonic()
+        self.on_failure: Callable[[], None] | None = None
 
     async def execute_query_async(self, query: LiteralString, **arguments: Any) -> None:
-        await super().execute_query_async(query, **arguments)
+        try:
+            await super().execute_query_async(query, **arguments)
+        except procrastinate.exceptions.ConnectorException:
+            if self.on_failure is not None:
+                self.on_failure()
+            raise
         self.worked_at = time.monotonic()
 
     async def execute_query_one_async(self, query: LiteralString, **arguments: Any) -> dict[str, Any]:
@@ -191,22 +202,45 @@ async def run(services: Services) -> None:
 
 
 async def _work(queue: procrastinate.App) -> None:
-    """Until told to stop. While the database is away there is nothing to do but to come back."""
+    """Until told to stop. While the database is away there is nothing to do but to come back.
+
+    Whoever could not say how a job ended comes back too, under a new name: under the old one the job would count as
+    being done for as long as this process lives, and hold its lock.
+    """
+    connector, told = _connector_of(queue), asyncio.Event()
     while True:
+        worker = Worker(
+            queue,
+            queues=[QUEUE],
+            concurrency=CONCURRENCY,
+            fetch_job_polling_interval=POLL_SECONDS,
+            update_heartbeat_interval=HEARTBEAT_SECONDS,
+            stalled_worker_timeout=STALLED_SECONDS,
+            shutdown_graceful_timeout=5,
+            delete_jobs=DeleteJobCondition.SUCCESSFUL,
+            install_signal_handlers=False,
+        )
+
+        def stop(worker: Worker = worker) -> None:
+            told.set()
+            worker.stop()
+
+        connector.on_failure = worker.stop
+        error = "stopped"
         try:
-            await queue.run_worker_async(
-                queues=[QUEUE],
-                concurrency=CONCURRENCY,
-                fetch_job_polling_interval=POLL_SECONDS,
-                update_heartbeat_interval=HEARTBEAT_SECONDS,
-                stalled_worker_timeout=STALLED_SECONDS,
-                shutdown_graceful_timeout=5,
-                delete_jobs=DeleteJobCondition.SUCCESSFUL,
-            )
-            return
+            with on_stop(stop):
+                await worker.run()
         except (procrastinate.exceptions.ConnectorException, psycopg.OperationalError, PoolTimeout) as e:
-            log.warning("queue-lost", error=type(e).__name__)
-            await asyncio.sleep(RETURN_SECONDS)
+            error = type(e).__name__
+        if told.is_set():
+            return
+        log.warning("queue-lost", error=error)
+        await asyncio.sleep(RETURN_SECONDS)
+
+
+def _connector_of(queue: procrastinate.App) -> _Connector:
+    assert isinstance(queue.connector, _Connector)
+    return queue.connector
 
 
 class _Probe(uvicorn.Server):
@@ -214,9 +248,7 @@ class _Probe(uvicorn.Server):
 
     def __init__(self, services: Services, queue: procrastinate.App) -> None:
         async def livez(_: Request) -> Response:
-            connector = queue.connector
-            assert isinstance(connector, _Connector)
-            silent = time.monotonic() - connector.worked_at > SILENT_SECONDS
+            silent = time.monotonic() - _connector_of(queue).worked_at > SILENT_SECONDS
             return PlainTextResponse("the queue is not being read\n", 503) if silent else PlainTextResponse("ok\n")
 
         application = Starlette(routes=[Route("/livez", livez)])

@@ -4,9 +4,12 @@ import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from typing import Any, LiteralString
 
 import httpx
 import pytest
+from procrastinate import PsycopgConnector
+from procrastinate.exceptions import ConnectorException
 
 from runtime import worker
 from runtime.bootstrap import Services
@@ -79,6 +82,31 @@ async def test_it_goes_on_after_the_database_was_lost(here: Clinic) -> None:
         here.lose_connections()
         here.remotes.broken.clear()
         await until(here, "SELECT state FROM write_back", "delivered")
+
+
+async def test_a_job_whose_end_could_not_be_told_does_not_hold_its_visits_lock(
+    here: Clinic, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = PsycopgConnector.execute_query_async
+    failed: list[str] = []
+
+    async def fails_once(self: PsycopgConnector, query: LiteralString, **arguments: Any) -> None:
+        if "procrastinate_finish_job" in query and not failed:
+            failed.append(query)
+            raise ConnectorException("the connection is lost")
+        await told(self, query, **arguments)
+
+    await here.provider()
+    await here.happen("n-1", 1, staff("p-1"))
+    here.execute("DELETE FROM procrastinate_jobs WHERE task_name <> 'deliver-write-backs'")
+    monkeypatch.setattr(PsycopgConnector, "execute_query_async", fails_once)
+    # What the queue's task of the job raises nobody awaits: pytest's plugin takes that for the test's own failure.
+    monkeypatch.setattr(asyncio.get_running_loop(), "call_exception_handler", list[Any]().append)
+    async with working(here):
+        await until(here, "SELECT state FROM write_back", "delivered")
+        await here.happen("n-2", 2, staff("p-1", left=True))
+        await until(here, "SELECT count(*) FROM write_back WHERE state = 'delivered'", 2)
+    assert len(failed) == 1
 
 
 async def test_jobs_of_a_killed_worker_are_taken_up(here: Clinic) -> None:
