@@ -52,6 +52,12 @@ STALLED_SECONDS = 20.0
 
 RETURN_SECONDS = 1.0
 
+GRACE_SECONDS = 5.0
+"""How long jobs under way may take when the worker stops."""
+
+END_SECONDS = 15.0
+"""A worker that has not stopped by then is made to: longer than the grace, and than the pool waits."""
+
 SILENT_SECONDS = 60.0
 """A worker that has not read its queue for this long is to be restarted."""
 
@@ -209,19 +215,19 @@ async def _work(queue: procrastinate.App) -> None:
     """
     connector, told = _connector_of(queue), asyncio.Event()
     while True:
-        worker = Worker(
+        worker = _Worker(
             queue,
             queues=[QUEUE],
             concurrency=CONCURRENCY,
             fetch_job_polling_interval=POLL_SECONDS,
             update_heartbeat_interval=HEARTBEAT_SECONDS,
             stalled_worker_timeout=STALLED_SECONDS,
-            shutdown_graceful_timeout=5,
+            shutdown_graceful_timeout=GRACE_SECONDS,
             delete_jobs=DeleteJobCondition.SUCCESSFUL,
             install_signal_handlers=False,
         )
 
-        def stop(worker: Worker = worker) -> None:
+        def stop(worker: _Worker = worker) -> None:
             told.set()
             worker.stop()
 
@@ -229,13 +235,36 @@ async def _work(queue: procrastinate.App) -> None:
         error = "stopped"
         try:
             with on_stop(stop):
-                await worker.run()
+                await worker.run_to_its_end()
         except (procrastinate.exceptions.ConnectorException, psycopg.OperationalError, PoolTimeout) as e:
             error = type(e).__name__
         if told.is_set():
             return
         log.warning("queue-lost", error=error)
         await asyncio.sleep(RETURN_SECONDS)
+
+
+class _Worker(Worker):
+    """Stops for good: one that hangs while it stops would tell by its heartbeat that it works, and do nothing."""
+
+    def __init__(self, queue: procrastinate.App, **options: Any) -> None:
+        super().__init__(queue, **options)
+        self._stopping = asyncio.Event()
+
+    def stop(self) -> None:
+        super().stop()
+        self._stopping.set()
+
+    async def run_to_its_end(self) -> None:
+        """Raises what `run` raises; nothing, where its end had to be made."""
+        working, stopping = asyncio.create_task(self.run()), asyncio.create_task(self._stopping.wait())
+        try:
+            await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({working}, timeout=END_SECONDS)
+            if working.done():
+                await working
+        finally:
+            await end(working, stopping)
 
 
 def _connector_of(queue: procrastinate.App) -> _Connector:

@@ -10,6 +10,7 @@ import httpx
 import pytest
 from procrastinate import PsycopgConnector
 from procrastinate.exceptions import ConnectorException
+from procrastinate.manager import JobManager
 
 from runtime import worker
 from runtime.bootstrap import Services
@@ -84,29 +85,56 @@ async def test_it_goes_on_after_the_database_was_lost(here: Clinic) -> None:
         await until(here, "SELECT state FROM write_back", "delivered")
 
 
+def fails_once(monkeypatch: pytest.MonkeyPatch, statement: str) -> list[str]:
+    """The queue's next statement with this word fails; it is in the answer then."""
+    execute = PsycopgConnector.execute_query_async
+    failed: list[str] = []
+
+    async def execute_or_fail(self: PsycopgConnector, query: LiteralString, **arguments: Any) -> None:
+        if statement in query and not failed:
+            failed.append(query)
+            raise ConnectorException("the connection is lost")
+        await execute(self, query, **arguments)
+
+    monkeypatch.setattr(PsycopgConnector, "execute_query_async", execute_or_fail)
+    # What the queue's task of the job raises nobody awaits: pytest's plugin takes that for the test's own failure.
+    monkeypatch.setattr(asyncio.get_running_loop(), "call_exception_handler", list[Any]().append)
+    return failed
+
+
 async def test_a_job_whose_end_could_not_be_told_does_not_hold_its_visits_lock(
     here: Clinic, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    told = PsycopgConnector.execute_query_async
-    failed: list[str] = []
-
-    async def fails_once(self: PsycopgConnector, query: LiteralString, **arguments: Any) -> None:
-        if "procrastinate_finish_job" in query and not failed:
-            failed.append(query)
-            raise ConnectorException("the connection is lost")
-        await told(self, query, **arguments)
-
     await here.provider()
     await here.happen("n-1", 1, staff("p-1"))
     here.execute("DELETE FROM procrastinate_jobs WHERE task_name <> 'deliver-write-backs'")
-    monkeypatch.setattr(PsycopgConnector, "execute_query_async", fails_once)
-    # What the queue's task of the job raises nobody awaits: pytest's plugin takes that for the test's own failure.
-    monkeypatch.setattr(asyncio.get_running_loop(), "call_exception_handler", list[Any]().append)
+    failed = fails_once(monkeypatch, "procrastinate_finish_job")
     async with working(here):
         await until(here, "SELECT state FROM write_back", "delivered")
         await here.happen("n-2", 2, staff("p-1", left=True))
         await until(here, "SELECT count(*) FROM write_back WHERE state = 'delivered'", 2)
     assert len(failed) == 1
+
+
+async def test_a_worker_that_hangs_while_it_stops_is_made_to_and_comes_back(
+    here: Clinic, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hung: list[int] = []
+
+    async def hangs(_: JobManager, worker_id: int) -> None:
+        hung.append(worker_id)
+        await asyncio.Event().wait()
+
+    await here.provider()
+    failed = fails_once(monkeypatch, "procrastinate_update_heartbeat")
+    monkeypatch.setattr(worker, "HEARTBEAT_SECONDS", 0.2)
+    monkeypatch.setattr(worker, "END_SECONDS", 1.0)
+    monkeypatch.setattr(JobManager, "unregister_worker", hangs)
+    async with working(here):
+        await until(here, "SELECT count(*) FROM procrastinate_workers", 2)  # the second is who came back
+        await here.happen("n-1", 1, staff("p-1"))
+        await until(here, "SELECT state FROM write_back", "delivered")
+    assert (len(failed), len(hung)) == (1, 2)
 
 
 async def test_jobs_of_a_killed_worker_are_taken_up(here: Clinic) -> None:
