@@ -216,6 +216,12 @@ def test_another_subscription_is_a_replacement_of_everything() -> None:
     assert {s.resource.urn for s in steps if s.operation is Operation.REPLACE} == mine
 
 
+def test_another_month_changes_no_budget() -> None:
+    path = ("timePeriod", "startDate")
+    later = edited(sample("prod"), of("consumption:Budget"), lambda i: with_value(i, path, "2030-01-01T00:00:00Z"))
+    assert plan(sample("prod"), later) == []
+
+
 def test_what_azure_would_answer_409_to_is_told() -> None:
     path = ("backup", "geoRedundantBackup")
     redundant = edited(

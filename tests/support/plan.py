@@ -2,8 +2,9 @@
 
 Owns the engine's rules of a plan: resources match by URN; the provider (the emulated one's own `changes`) says what
 differs and what of it replaces; what is made from the output of a replaced resource is unknown, so it may replace in
-turn; what is protected is neither replaced nor deleted; and what Azure would answer 409 to. Leaves out aliases, which
-only a change of the program has. `tests/engine/test_plan_agrees.py` holds it against the engine.
+turn; what is ignored keeps its value; what is protected is neither replaced nor deleted; and what Azure would answer
+409 to. Leaves out aliases, which only a change of the program has. `tests/engine/test_plan_agrees.py` holds it against
+the engine.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -15,6 +16,7 @@ from emulators.azure.arm import TYPES
 from emulators.azure.bags import UNKNOWN, from_wire, to_wire
 from emulators.azure.definitions.change import not_changeable
 from emulators.azure.differences import Change, changes
+from emulators.azure.documents import value_at
 from tests.support.program import Emitted, Program
 from tests.support.state_types import KEPT
 
@@ -72,9 +74,10 @@ def plan(before: Program, after: Program) -> list[Step]:
 def _step(before: Emitted, after: Emitted, replaced: set[str]) -> Step | None:
     unknown = {key: UNKNOWN for key, urns in after.made_from.items() if key in after.inputs and urns & replaced}
     moved = after.provider.rpartition("::")[0] in replaced
-    if before.inputs == after.inputs and not unknown and not moved:
+    inputs = _with_what_is_ignored(before, after)
+    if before.inputs == inputs and not unknown and not moved:
         return None
-    was, now = _plain(before.inputs), _plain(after.inputs) | unknown
+    was, now = _plain(before.inputs), _plain(inputs) | unknown
     if after.type == PROVIDER:
         found = [Change(k, "update", k == "subscriptionId") for k in sorted(was | now) if was.get(k) != now.get(k)]
     else:
@@ -83,6 +86,16 @@ def _step(before: Emitted, after: Emitted, replaced: set[str]) -> Step | None:
         refusal = "it is protected" if before.protect else None
         return Step(Operation.REPLACE, after, tuple(found), refusal)
     return Step(Operation.UPDATE, after, tuple(found), _refused_by_azure(after, was, now)) if found else None
+
+
+def _with_what_is_ignored(before: Emitted, after: Emitted) -> dict[str, Any]:
+    """The new inputs with the old ones' values wherever changes are to be ignored."""
+    inputs = after.inputs
+    for path in after.ignore_changes:
+        value = value_at(before.inputs, path)
+        assert value is not None, f"{after.name}: {path}, whose changes are ignored, has no value"
+        inputs = with_value(inputs, path.split("."), value)
+    return inputs
 
 
 def _gone(resource: Emitted) -> Step:
