@@ -3,6 +3,7 @@
 But one that only an update must obey: whether connections are approved. In a preview it advises.
 """
 
+import gc
 import sys
 from pathlib import Path
 
@@ -14,5 +15,6 @@ from policies.approval import APPROVED
 from policies.pack import POLICIES
 from policies.preview import on_configured
 
+gc.disable()  # what a pack reads it keeps until it ends, with the preview or update that began it
 on_configured(APPROVED.configured)
 PolicyPack("teams-ehr-connector", POLICIES, EnforcementLevel.MANDATORY)
