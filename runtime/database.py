@@ -24,6 +24,10 @@ Connection = psycopg.AsyncConnection[TupleRow]
 WAIT_SECONDS = 5.0
 CONNECT_SECONDS = 5
 LIFETIME_SECONDS = 45 * 60.0
+RECONNECT_SECONDS = 2.0
+"""How long the pool tries by itself to connect again. It waits twice as long after each attempt, and with it everybody
+who asks; once it has given up, whoever asks next makes it try at once.
+"""
 
 
 def connection_parameters(settings: Settings, database: str | None = None) -> dict[str, Any]:
@@ -78,7 +82,7 @@ class Database:
             timeout=WAIT_SECONDS,
             max_waiting=200,
             max_lifetime=LIFETIME_SECONDS,
-            reconnect_timeout=30.0,
+            reconnect_timeout=RECONNECT_SECONDS,
             check=_still_there,
             name="connector",
         )

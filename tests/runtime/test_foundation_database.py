@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import suppress
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from runtime.migrations import versions
 from runtime.purge import KEPT, OF_THE_QUEUE, RETENTION, WITH_THEIR_VISIT, purge
 from tests.support.connector import FakeVault, Outside, clients, settings_for
 from tests.support.launching import Connector, Place, running_connector
+from tests.support.ports import free_port
 from tests.support.postgres import (
     APPLICATION,
     INIT,
@@ -318,6 +320,27 @@ async def test_a_killed_database_is_unavailable_and_comes_back(own: tuple[Postgr
             except DatabaseUnavailable:
                 continue
     assert len(asked) > before, "each connect asks for a token anew"
+
+
+async def test_a_database_that_is_long_away_is_tried_again_all_the_time() -> None:
+    """So that it is found soon after it came back, and not after as long as it was away."""
+    clock, tried = asyncio.get_running_loop().time, list[float]()
+
+    async def parameters() -> dict[str, Any]:
+        tried.append(clock())
+        return {"host": "127.0.0.1", "port": free_port(), "dbname": "nobody-is-there"}
+
+    database = Database(parameters)
+    await database.open()
+    began = clock()
+    try:
+        while clock() < began + 12:
+            with suppress(DatabaseUnavailable):
+                await _one(database)
+    finally:
+        await database.close()
+    times = [began, *tried, began + 12]
+    assert max(later - earlier for earlier, later in pairwise(times)) < 4
 
 
 async def test_a_restarted_database_is_not_noticed_by_the_next_request(
