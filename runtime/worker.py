@@ -77,7 +77,8 @@ LOST_AFTER = timedelta(seconds=90)
 class _Connector(procrastinate.PsycopgConnector):
     """Knows when the queue was last read, or the worker's heartbeat written: what its loop does all the time.
 
-    `on_failure` is called when a statement of the queue fails, such as the one that says how a job ended.
+    `on_failure` is called when a statement of the queue fails, such as the one that says how a job ended; but not when
+    the database answers that a job is not what it was: another worker has taken it up.
     """
 
     def __init__(self) -> None:
@@ -88,8 +89,8 @@ class _Connector(procrastinate.PsycopgConnector):
     async def execute_query_async(self, query: LiteralString, **arguments: Any) -> None:
         try:
             await super().execute_query_async(query, **arguments)
-        except procrastinate.exceptions.ConnectorException:
-            if self.on_failure is not None:
+        except procrastinate.exceptions.ConnectorException as failure:
+            if self.on_failure is not None and not isinstance(failure.__cause__, psycopg.errors.RaiseException):
                 self.on_failure()
             raise
         self.worked_at = time.monotonic()

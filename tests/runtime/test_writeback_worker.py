@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any, LiteralString
 
 import httpx
@@ -114,6 +115,15 @@ async def test_a_job_whose_end_could_not_be_told_does_not_hold_its_visits_lock(
         await here.happen("n-2", 2, staff("p-1", left=True))
         await until(here, "SELECT count(*) FROM write_back WHERE state = 'delivered'", 2)
     assert len(failed) == 1
+
+
+async def test_a_job_that_another_worker_took_up_stops_nobody(here: Clinic) -> None:
+    queue, stopped = worker.create_queue(here.worker), list[bool]()
+    async with queue.open_async(here.worker.database.pool):
+        queue.connector.on_failure = lambda: stopped.append(True)  # pyright: ignore[reportAttributeAccessIssue]
+        with pytest.raises(ConnectorException):
+            await queue.job_manager.retry_job_by_id_async(job_id=404, retry_at=datetime.now(UTC))
+    assert stopped == []
 
 
 async def test_a_worker_that_hangs_while_it_stops_is_made_to_and_comes_back(
