@@ -117,6 +117,24 @@ async def test_a_job_whose_end_could_not_be_told_does_not_hold_its_visits_lock(
     assert len(failed) == 1
 
 
+async def test_a_worker_whose_listener_failed_comes_back(here: Clinic, monkeypatch: pytest.MonkeyPatch) -> None:
+    listen = JobManager.listen_for_jobs
+    failed: list[JobManager] = []
+
+    async def fails_first(self: JobManager, **options: Any) -> None:
+        if not failed:
+            failed.append(self)
+            raise ConnectorException("the connection is lost")
+        await listen(self, **options)
+
+    monkeypatch.setattr(JobManager, "listen_for_jobs", fails_first)
+    await here.provider()
+    async with working(here):
+        await until(here, "SELECT max(id) FROM procrastinate_workers", 2)  # the second is who came back
+        await here.happen("n-1", 1, staff("p-1"))
+        await until(here, "SELECT state FROM write_back", "delivered")
+
+
 async def test_a_job_that_another_worker_took_up_stops_nobody(here: Clinic) -> None:
     queue, stopped = worker.create_queue(here.worker), list[bool]()
     async with queue.open_async(here.worker.database.pool):

@@ -16,11 +16,8 @@ from pulumi_policy.proxy import unknown_checking_proxy
 
 from policies import approval
 from policies.preview import on_configured
-from schemas.promotion import envelope
 from schemas.promotion.approvals import Approvals
-from schemas.promotion.envelope import StatementFile
 from schemas.promotion.reasons import Code
-from schemas.promotion.trust import Trust
 from schemas.stack_config import EhrConnection, Organization, StackConfig
 from schemas.vocabulary import GeographyName, RehearsalPolicy, Stage
 from tests.support import statements
@@ -293,20 +290,6 @@ def test_the_engines_word_decides_between_advice_and_refusal(
     servicer.ConfigureStack(None, request, None)
     assert judging.policy.enforcement_level is level
     assert asked == [request]
-
-
-@pytest.fixture
-def verified(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The paths of the statements that were verified, in their order."""
-    found: list[str] = []
-    verify = envelope.verify
-
-    def noted(file: StatementFile, trust: Trust) -> envelope.Verified | envelope.Rejected:
-        found.append(file.path)
-        return verify(file, trust)
-
-    monkeypatch.setattr(envelope, "verify", noted)
-    return found
 
 
 def configured(project: Path) -> tuple[approval.Approved, Thread]:

@@ -11,21 +11,10 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from pydantic import ValidationError
 
-from schemas.promotion import envelope
 from schemas.promotion.approvals import Held, accept
 from schemas.promotion.canonical import canonical
-from schemas.promotion.decide import Approved
 from schemas.promotion.digest import connection_digest, connection_form
-from schemas.promotion.envelope import (
-    Reason,
-    Rejected,
-    StatementFile,
-    Trust,
-    Verified,
-    signed,
-    unsigned,
-    verify,
-)
+from schemas.promotion.envelope import Reason, Rejected, StatementFile, Trust, Verified, signed, unsigned, verify
 from schemas.promotion.promoted import Promoted, PromotedInvalid, read_promoted
 from schemas.promotion.reasons import Code
 from schemas.promotion.statement import (
@@ -391,67 +380,3 @@ def test_of_a_test_connection_production_is_told_its_rehearsals_alone() -> None:
     names = {connection: name.partition("-")[0] for connection, *rest in told for name in rest}
     assert names == {"rheinland-test": "rehearsal", "rheinland-production": "approval"}
     assert any(s.path.startswith("approvals/rheinland/rheinland-test/approval-") for s in W.approvals.statements)
-
-
-# --- what is verified, and when -----------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def verified(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The paths of the statements that are verified, in their order."""
-    found: list[str] = []
-
-    def noted(file: StatementFile, trust: Trust) -> Verified | Rejected:
-        found.append(file.path)
-        return verify(file, trust)
-
-    monkeypatch.setattr(envelope, "verify", noted)
-    return found
-
-
-@pytest.mark.rule(Code.STATEMENT_MISPLACED, Code.KEY_UNKNOWN)
-def test_a_file_is_verified_once_while_its_content_is_the_same(verified: list[str]) -> None:
-    trust = Trust(W.production.promotion.trusted_keys, W.anchors)
-    files = W.approvals.statements
-    found = envelope.verify_all(files, trust)
-    assert len(found[0]) + len(found[1]) == len(files)
-    assert envelope.verify_all(files[:1], trust) == (found[0][:1], [])
-    assert envelope.verify_all(files, trust) == found
-    assert verified == [f.path for f in files]
-    _, (rejected,) = envelope.verify_all([StatementFile(files[0].path, files[1].content)], trust)
-    assert rejected.reason.code == Code.STATEMENT_MISPLACED
-    assert verified.count(files[0].path) == 2
-
-
-@pytest.mark.rule(Code.KEY_UNKNOWN)
-def test_another_trust_verifies_anew(verified: list[str]) -> None:
-    file = W.approvals.statements[0]
-    assert len(envelope.verify_all([file], Trust(W.production.promotion.trusted_keys, W.anchors))[0]) == 1
-    _, (rejected,) = envelope.verify_all([file], Trust((), W.anchors))
-    assert rejected.reason.code == Code.KEY_UNKNOWN
-    assert len(verified) == 2
-
-
-def test_what_nobody_asks_for_is_not_verified(verified: list[str]) -> None:
-    """What is served unchanged rests on its own approval and on a rehearsal, not on its test connection's approval."""
-    assert W.served().decided()
-    kinds = {p.split("/")[2].rpartition("-")[2] + " " + p.split("/")[3].partition("-")[0] for p in verified}
-    assert kinds == {"production approval", "test rehearsal"}
-
-
-@pytest.mark.parametrize(
-    "path",
-    [
-        "",
-        "x",
-        "approvals/x.json",
-        pytest.param(
-            "approvals/lakeside/lakeside-production/a/b.json", marks=pytest.mark.rule(Code.STATEMENT_MISPLACED)
-        ),
-    ],
-)
-def test_a_file_that_stands_nowhere_takes_nothing_from_anybody(path: str) -> None:
-    """A document that was tampered with may carry any path."""
-    stray = StatementFile(path, W.approvals.statements[0].content)
-    world = replace(W.served(), approvals=replace(W.approvals, statements=(stray, *W.approvals.statements)))
-    assert {type(d) for d in world.decided().values()} == {Approved}
