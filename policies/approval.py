@@ -6,13 +6,15 @@ believed: its promotion, stage, cloud and hosts must be those of the stack's fil
 project. Anchors are the project's, which the image carries. Mandatory in an update; in a preview it advises.
 """
 
+import os
+import sys
+import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
-from threading import Thread
 from typing import Any, cast
 
 from pulumi_policy import EnforcementLevel, ReportViolation, ResourceValidationArgs, ResourceValidationPolicy
@@ -34,6 +36,9 @@ from schemas.promotion_config import Promotion
 from schemas.stack_config import PROJECT, PublicHosts
 from schemas.strict_yaml import read_yaml
 from schemas.vocabulary import Cloud, Stage
+
+LOWEST_PRIORITY = 19
+"""setpriority(2): of -20 to 19, larger is later."""
 
 SHA256, COUNT = "CONNECTOR_CONFIGURATION_SHA256", "CONNECTOR_CONFIGURATION_CHUNKS"
 
@@ -65,14 +70,14 @@ class Approved:
             _level(preview=is_preview_by_environment()),
         )
         self._judged: dict[tuple[str, frozenset[str]], list[str]] = {}
-        self.ahead: Thread | None = None
+        self.ahead: threading.Thread | None = None
 
     def configured(self, stack: str, preview: bool) -> None:
         """The engine's word decides between advice and refusal, and while the program reads and decides, this process
         verifies what is below `approvals/`: what is emitted of it is known then (`verify_all`).
         """
         self.policy.enforcement_level = _level(preview=preview)
-        self.ahead = Thread(target=_verify, args=(stack, Path.cwd()), daemon=True)
+        self.ahead = threading.Thread(target=_verify, args=(stack, Path.cwd()), daemon=True)
         self.ahead.start()
 
     def validate(self, args: ResourceValidationArgs, report_violation: ReportViolation) -> None:
@@ -154,6 +159,8 @@ def _expected(stack: str, project: Path) -> _Expected:
 
 def _verify(stack: str, project: Path) -> None:
     """Every statement below `approvals/`. What cannot be read is left: whoever judges says so, if it matters then."""
+    if sys.platform == "linux":  # there a thread has a priority of its own: the program, which is waited for, is first
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), LOWEST_PRIORITY)
     with suppress(Exception):
         if settings_of(stack, project).stage == Stage.TEST:
             return
