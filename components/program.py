@@ -86,9 +86,9 @@ def _geography(
 def _called_ports(stack: StackConfig, geography: GeographyName) -> tuple[int, ...]:
     """Of https, of every EHR's URL, served or proposed, and of the repository's; in ascending order."""
     organizations = (*stack.served_in(geography), *stack.proposed_in(geography))
-    urls = [url for o in organizations for connection in o.connections for _, url in ehr_urls(connection)]
+    urls = {url for o in organizations for connection in o.connections for _, url in ehr_urls(connection)}
     if stack.promotion.repository is not None and stack.promotion.repository.url is not None:
-        urls.append(stack.promotion.repository.url)
+        urls.add(stack.promotion.repository.url)
     return tuple(sorted({443, *(urlsplit(url).port or 443 for url in urls)}))
 
 

@@ -8,6 +8,7 @@ import ipaddress
 import re
 import unicodedata
 from datetime import datetime
+from functools import lru_cache
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
@@ -69,6 +70,11 @@ _NOT_IN_A_URL = re.compile(r"[\x00-\x20\x7f\\]")
 _NOT_IN_A_PATH = re.compile(r"[^A-Za-z0-9._~!$&'()*+,;=:@/%-]")
 
 
+_URLS = 16 * 1024
+"""How many are remembered as good: a statement, an organisation's file and a document say the same ones again."""
+
+
+@lru_cache(_URLS)
 def _url(value: str, what: str, *, http_on_loopback: bool = False) -> str:
     if _NOT_IN_A_URL.search(value):
         raise ValueError(f"expected {what} without spaces, control characters or backslashes")
@@ -96,6 +102,7 @@ def _url(value: str, what: str, *, http_on_loopback: bool = False) -> str:
     return value
 
 
+@lru_cache(_URLS)
 def _fhir_base_url(value: str) -> str:
     what = "a FHIR base URL"
     _url(value, what, http_on_loopback=True)
@@ -121,6 +128,7 @@ def _ehr_origin(value: str) -> str:
     return _origin(value, http_on_loopback=True)
 
 
+@lru_cache(_URLS)
 def _origin(value: str, *, http_on_loopback: bool = False) -> str:
     what = "an origin such as https://hyperspace.example.org"
     _url(value, what, http_on_loopback=http_on_loopback)

@@ -70,7 +70,7 @@ def canonical(value: Any) -> bytes:
         data = orjson.dumps(value, option=_OPTIONS)
     except TypeError:
         return rfc8785.dumps(value)
-    without_escapes = data.replace(rb"\\", b"").replace(rb"\"", b"")
+    without_escapes = data.replace(rb"\\", b"").replace(rb"\"", b"") if b"\\" in data else data
     outside_strings = b"".join(without_escapes.split(b'"')[::2])
     return data if data.isascii() and not _UNSURE.search(outside_strings) else rfc8785.dumps(value)
 

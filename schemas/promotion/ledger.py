@@ -87,7 +87,7 @@ class Ledger:
         refusal = next((a for a in latest if a.predicate.decision is Verdict.REFUSE), None)
         if refusal is not None:
             return refusal
-        if len({(a.sha256, a.predicate) for a in latest}) > 1:
+        if len(latest) > 1 and len({(a.sha256, a.predicate) for a in latest}) > 1:
             return Reason(Code.SERIAL_REPEATED, "one approval a serial", f"two of serial {highest}", latest[0].path)
         return latest[0]
 

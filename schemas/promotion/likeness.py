@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 
-from schemas.stack_config import EhrConnection, Organization
+from schemas.stack_config import Clients, EhrConnection, Organization
 
 
 def is_one_person(organization: Organization, connection: EhrConnection) -> bool:
@@ -19,24 +19,16 @@ def differences(test: EhrConnection, production: EhrConnection) -> list[str]:
     return sorted(_differing(_comparable(test), _comparable(production), ""))
 
 
-_OF_THE_STAGE = frozenset(
-    {"id", "stage", "fhirBaseUrl", "integrationRecordIds", "frameOrigins", "tokenEndpointOrigins", "sharedWith"}
-)
-_OF_THE_CLIENT = frozenset({"clientId", "issuer"})
-_OF_THE_CREDENTIAL = frozenset({"key", "secret"})
+_OF_THE_CLIENT = {"client_id": True, "issuer": True, "authentication": {"key", "secret"}}
+_OF_THE_STAGE = {
+    **dict.fromkeys(("id", "stage", "fhir_base_url", "shared_with"), True),
+    **dict.fromkeys(("integration_record_ids", "frame_origins", "token_endpoint_origins"), True),
+    "clients": dict.fromkeys(Clients.model_fields, _OF_THE_CLIENT),
+}
 
 
 def _comparable(connection: EhrConnection) -> Mapping[str, object]:
-    values = connection.model_dump(mode="json", by_alias=True, exclude_none=True)
-    clients = {
-        role: {
-            name: {k: v for k, v in value.items() if k not in _OF_THE_CREDENTIAL} if name == "authentication" else value
-            for name, value in client.items()
-            if name not in _OF_THE_CLIENT
-        }
-        for role, client in values["clients"].items()
-    }
-    return {k: v for k, v in values.items() if k not in _OF_THE_STAGE} | {"clients": clients}
+    return connection.model_dump(mode="json", by_alias=True, exclude_none=True, exclude=_OF_THE_STAGE)
 
 
 def _differing(a: object, b: object, path: str) -> Iterator[str]:
