@@ -12,7 +12,7 @@ import pulumi
 
 from components.program import UNDECIDED, digest_of_image
 from components.project_files import files_of
-from components.source import Load, SourceBroken
+from components.source import Source, SourceBroken
 from schemas.integration_records import are_shown, records_json, records_of
 from schemas.promotion.approvals import Approvals, known_of_stack
 from schemas.promotion.decide import Decisions, decide, stops
@@ -26,15 +26,18 @@ MOST_RECORDS = 8
 """Connections whose integration records are outputs of a geography."""
 
 
-def decided(stack: StackConfig, approvals: Approvals, load: Load, project: Path) -> Decisions:
-    """The decision for every connection of this stage; `load` gives the test stack from which it is promoted.
+def decided(stack: StackConfig, approvals: Approvals, source: Source, project: Path) -> Decisions:
+    """The decision for every connection of this stage; `source` gives the test stack from which it is promoted.
 
     Raises `pulumi.RunError` where an update must not happen.
     """
     image, now = digest_of_image(stack.image, project), datetime.now(UTC)
     try:
         anchors = anchors_of(stack.cloud, files_of(project))
-        decisions = decide(known_of_stack(stack, approvals, anchors, image, now, source=source_of(stack, load)))
+        known = known_of_stack(stack, approvals, anchors, image, now, source=source_of(stack, source.load))
+        if known.proposals is not None:
+            source.verify(stack, approvals, known.trust)
+        decisions = decide(known)
     except (SourceInvalid, SourceBroken, AnchorsInvalid, OSError) as problem:
         raise pulumi.RunError(f"{UNDECIDED}\n{problem}") from None
     _warn("promotion", cautions(decisions.values()))

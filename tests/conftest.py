@@ -10,6 +10,9 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis.configuration import set_hypothesis_home_dir
 
+from schemas.promotion import envelope
+from schemas.promotion.envelope import StatementFile
+from schemas.promotion.trust import Trust
 from tests.support.browser import chromium
 from tests.support.stack import MADE
 from tools.pulumi_cli import pulumi_cli
@@ -32,6 +35,20 @@ def chromium_executable() -> Path:
 @pytest.fixture(scope="session")
 def pulumi_executable() -> Path:
     return pulumi_cli(print)
+
+
+@pytest.fixture
+def verified(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The paths of the statements that this process verified, in their order."""
+    found: list[str] = []
+    verify = envelope.verify
+
+    def noted(file: StatementFile, trust: Trust) -> envelope.Verified | envelope.Rejected:
+        found.append(file.path)
+        return verify(file, trust)
+
+    monkeypatch.setattr(envelope, "verify", noted)
+    return found
 
 
 @pytest.fixture(autouse=True)

@@ -98,6 +98,20 @@ def verify(file: StatementFile, trust: Trust, *, placed: bool = True) -> Verifie
     return found
 
 
+Found = dict[str, tuple[bytes, Verified | Rejected]]
+"""By path: its content, and what was found of it."""
+
+
+def find(files: Iterable[StatementFile], trust: Trust) -> Found:
+    """What is found of files with paths of their own."""
+    return {file.path: (file.content, verify(file, trust)) for file in files}
+
+
+def remember(found: Found, trust: Trust) -> None:
+    """What was found with the same keys by another process: `verify_all` verifies it no more."""
+    _FOUND.setdefault(trust, {}).update(found)
+
+
 def verify_all(files: Iterable[StatementFile], trust: Trust) -> tuple[list[Verified], list[Rejected]]:
     """Those that count, and those that do not.
 
@@ -119,8 +133,7 @@ def verify_all(files: Iterable[StatementFile], trust: Trust) -> tuple[list[Verif
     return verified, rejected
 
 
-_FOUND: WeakKeyDictionary[Trust, dict[str, tuple[bytes, Verified | Rejected]]] = WeakKeyDictionary()
-"""By path: its content, and what was found of it."""
+_FOUND: WeakKeyDictionary[Trust, Found] = WeakKeyDictionary()
 
 
 def _verify(file: StatementFile, trust: Trust) -> Verified | Reason:

@@ -1,5 +1,7 @@
 """Counts decisions and verified signatures where they are made: in the program's process, and in the policy pack's.
 
+What another process verified for the program counts as the program takes it over.
+
 Owns the wrapping of the product's own functions, done before anything of it is imported by name, and the lines by which
 another process reads the counts.
 """
@@ -11,8 +13,9 @@ from pathlib import Path
 from securesystemslib.dsse import Envelope
 from securesystemslib.signer import Key  # pyright: ignore[reportPrivateImportUsage] # in its __all__ by name only
 
-from schemas.promotion import decide
+from schemas.promotion import decide, envelope
 from schemas.promotion.decision import Approved
+from schemas.promotion.trust import Trust
 
 FILE = "counted.jsonl"
 PROGRAM, PACK = "program", "policy pack"
@@ -21,7 +24,7 @@ PROGRAM, PACK = "program", "policy pack"
 def run_counted(who: str, main: str, counts: str) -> None:
     """Run a program; each time that it has decided, a line says how much."""
     verified = 0
-    verify = Envelope.verify
+    verify, remember = Envelope.verify, envelope.remember
     deciding = decide.decide
 
     def counted_verify(self: Envelope, keys: list[Key], threshold: int) -> dict[str, Key]:
@@ -38,7 +41,13 @@ def run_counted(who: str, main: str, counts: str) -> None:
             file.write(json.dumps(line) + "\n")
         return decisions
 
+    def counted_remember(found: envelope.Found, trust: Trust) -> None:
+        nonlocal verified
+        verified += sum(isinstance(f, envelope.Verified) for _, f in found.values())
+        remember(found, trust)
+
     Envelope.verify = counted_verify
+    envelope.remember = counted_remember
     decide.decide = counted_decide
     runpy.run_path(main, run_name="__main__")
 

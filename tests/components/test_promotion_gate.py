@@ -12,7 +12,7 @@ from components.program import approvals_of, digest_of_working_tree
 from components.project_files import files_of
 from components.promotion import MOST_RECORDS, records
 from components.promotion import decided as decided_by_program
-from components.source import SourceBroken
+from components.source import Source, SourceBroken
 from schemas.loading import Loaded, load_stack
 from schemas.promotion.approvals import Approvals
 from schemas.promotion.decide import Approved, Decisions, Withdrawn, decide
@@ -49,7 +49,8 @@ def preview(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
 def decided(stack: StackConfig, project: Path) -> Decisions:
     """As the program decides."""
     files = files_of(project)
-    return decided_by_program(stack, approvals_of(project), lambda file: load_stack(file, files.text), project)
+    source = Source(lambda file: load_stack(file, files.text))
+    return decided_by_program(stack, approvals_of(project), source, project)
 
 
 NOTHING_APPROVED = """\
@@ -204,5 +205,5 @@ def test_a_process_that_broke_stops_an_update(project: Path) -> None:
         raise SourceBroken(f"{file} was not loaded")
 
     with pytest.raises(pulumi.RunError, match="Promotion cannot be decided; nothing was changed") as refused:
-        decided_by_program(stack_of("local-prod"), approvals_of(project), broken, project)
+        decided_by_program(stack_of("local-prod"), approvals_of(project), Source(broken), project)
     assert "Pulumi.local.yaml was not loaded" in str(refused.value)
