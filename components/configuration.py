@@ -18,7 +18,7 @@ from pulumi_azure_native import keyvault
 from components.placement import Placement
 from schemas.configuration_document import Chunks, chunk_names
 
-CONTENT_TYPE = "application/zlib;base64"
+CONTENT_TYPE = "application/x-xz;base64"
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ Owns reading files for the Pulumi program, and refusing: every problem at once, 
 """
 
 from collections.abc import Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -11,7 +12,7 @@ import pulumi
 
 from components.geography import GeographyArgs
 from components.project_files import files_of
-from schemas.configuration_document import ConfigurationDocument, pack
+from schemas.configuration_document import Chunks, ConfigurationDocument, pack
 from schemas.image import FILES, FOLDERS, NO_IMAGE, WORKING_TREE, belongs_to_image, image_digest
 from schemas.loading import load_engine_config
 from schemas.promotion.approvals import Approvals
@@ -21,6 +22,8 @@ from schemas.registration import consent_urls, registrations
 from schemas.rules.clouds import ehr_urls
 from schemas.stack_config import StackConfig
 from schemas.vocabulary import GeographyName
+
+Packed = Mapping[GeographyName, Future[Chunks]]
 
 UNDECIDED = "Promotion cannot be decided; nothing was changed in Azure."
 
@@ -36,10 +39,16 @@ def configured_stack(values: Mapping[str, str], stack: str, project: Path) -> St
     return loaded.stack
 
 
-def geographies(stack: StackConfig, approvals: Approvals, project: Path) -> dict[str, GeographyArgs]:
+def geographies(stack: StackConfig, packed: Packed, project: Path) -> dict[str, GeographyArgs]:
     """What each configured geography is made from."""
     image = digest_of_image(stack.image, project)
-    return {str(name): _geography(stack, name, image, project, approvals) for name in stack.geographies}
+    return {str(name): _geography(stack, name, image, project, packed[name].result()) for name in stack.geographies}
+
+
+def pack_all(stack: StackConfig, approvals: Approvals) -> Packed:
+    """Begin to pack the configuration documents: compressing needs no interpreter, and goes on beside the program."""
+    executor = ThreadPoolExecutor(max_workers=1)
+    return {name: executor.submit(_packed, stack, name, approvals) for name in stack.geographies}
 
 
 def approvals_of(project: Path) -> Approvals:
@@ -61,8 +70,12 @@ def digest_of_working_tree(project: Path) -> str:
     return f"sha256:{image_digest(_image_files(project))}"
 
 
+def _packed(stack: StackConfig, name: GeographyName, approvals: Approvals) -> Chunks:
+    return pack(ConfigurationDocument.of(stack, name, approvals))
+
+
 def _geography(
-    stack: StackConfig, name: GeographyName, image: str | None, project: Path, approvals: Approvals
+    stack: StackConfig, name: GeographyName, image: str | None, project: Path, chunks: Chunks
 ) -> GeographyArgs:
     emulation = stack.microsoft365.emulation
     return GeographyArgs(
@@ -74,7 +87,7 @@ def _geography(
         registrations=registrations(stack),
         consent_urls=consent_urls(stack, name),
         image=stack.geographies[name].image or image,
-        chunks=pack(ConfigurationDocument.of(stack, name, approvals)),
+        chunks=chunks,
         revokers=stack.promotion.revokers,
         auditors=stack.promotion.auditors,
         repository_url=_repository_url(stack, project),

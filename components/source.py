@@ -2,7 +2,8 @@
 
 Production is compared with what the test stack proposes, so its program needs two stacks, and every statement on which
 it rests. Each stack takes more than a second for a thousand organisations, their statements almost one, and Python
-computes on one processor at a time. So another process loads the test stack, and then verifies half of the statements.
+computes on one processor at a time. So another process loads the test stack, and then verifies two of three statements,
+while the program verifies the third and packs the configuration documents.
 """
 
 import atexit
@@ -48,7 +49,7 @@ def _alone(_stack: StackConfig, _approvals: Approvals, _trust: Trust) -> None:
 class Source:
     """`load` gives a stack; it waits for the one that the other process loads, and raises `SourceBroken`.
 
-    `verify` has the statements that a stack of production rests on verified, once there is a test stack: half of them
+    `verify` has the statements that a stack of production rests on verified, once there is a test stack: most of them
     by the other process. Of what it does not tell, or not of the same content, `verify_all` finds out itself.
     """
 
@@ -90,7 +91,8 @@ def begin(values: Mapping[str, str], project: Path) -> Source:
             raise SourceBroken(f"the process that loads {begun} ended with code {code}; run it again") from None
 
     def verify(stack: StackConfig, approvals: Approvals, trust: Trust) -> None:
-        verify_all(_rests_on(stack, approvals)[::2], trust)
+        mine, _ = _shares(_rests_on(stack, approvals))
+        verify_all(mine, trust)
         with suppress(EOFError, pickle.UnpicklingError):
             remember(pickle.load(told), trust)  # noqa: S301 - of our own process
 
@@ -102,6 +104,13 @@ def _rests_on(stack: StackConfig, approvals: Approvals) -> Sequence[StatementFil
     connections = stack.proposed_in if stack.stage is Stage.TEST else stack.served_in
     found = (approvals.of_geography(Stage.PRODUCTION, g, connections(g)) for g in stack.geographies)
     return [statement for of_geography in found for statement in of_geography.statements]
+
+
+def _shares(statements: Sequence[StatementFile]) -> tuple[Sequence[StatementFile], Sequence[StatementFile]]:
+    """What the program verifies of them, and what the other process does."""
+    others = list(statements)
+    del others[::3]
+    return statements[::3], others
 
 
 def _tell(answer: Loaded | Found) -> None:
@@ -120,7 +129,8 @@ def main(project: str, file: str, cloud: str) -> None:
     if loaded.stack is not None:
         with suppress(PromotedInvalid, AnchorsInvalid, OSError):  # the program reads them too, and says so
             trust = Trust(promotion.trusted_keys, anchors_of(Cloud(cloud), files))
-            found = find(_rests_on(loaded.stack, approvals_below(files))[1::2], trust)
+            _, mine = _shares(_rests_on(loaded.stack, approvals_below(files)))
+            found = find(mine, trust)
     telling.join()
     _tell(found)
     gc.freeze()  # a process that ends collects once more, disabled or not

@@ -7,14 +7,14 @@ the runtime judges the whole at its start.
 
 import base64
 import binascii
+import lzma
 import re
-import zlib
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 from policies.containers import containers, environments
 from policies.judging import Subject, each, known, policy
-from schemas.configuration_document import MAXIMUM_BYTES
+from schemas.configuration_document import MAXIMUM_BYTES, decompressing
 from schemas.scalars import host_of, is_loopback
 from schemas.stack_config import NATIONAL_CLOUDS
 from schemas.vocabulary import Cloud
@@ -51,10 +51,10 @@ def judge(subject: Subject) -> Iterator[str]:
 def _urls_of_document(value: object) -> list[str]:
     """The URLs in a chunk of the configuration document that can be read by itself: the first."""
     try:
-        plain = zlib.decompressobj().decompress(base64.b64decode(str(value), validate=True), MAXIMUM_BYTES)
-    except (binascii.Error, zlib.error):
+        plain = decompressing().decompress(base64.b64decode(str(value), validate=True), MAXIMUM_BYTES)
+    except (binascii.Error, lzma.LZMAError):
         return []
-    return re.findall(r'"(https?://[^"]*)"', plain.decode("utf-8", "ignore"))
+    return re.findall(r'"(https?://[^"\\]*)\\?"', plain.decode("utf-8", "ignore"))
 
 
 def _container_app(subject: Subject) -> Iterator[str]:

@@ -12,7 +12,7 @@ from policies.judging import Subject, each, is_unknown, known, policy
 from schemas.handover import PREFIX, Handover
 
 VARIABLES = frozenset(PREFIX + field.upper() for field in Handover.model_fields)
-CONFIGURATION_CONTENT_TYPE = "application/zlib;base64"
+CONFIGURATION_CONTENT_TYPE = "application/x-xz;base64"
 
 
 def judge(subject: Subject) -> Iterator[str]:

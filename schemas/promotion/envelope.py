@@ -6,6 +6,7 @@ must be the RFC 8785 form of what was understood, so a statement has one spellin
 read as something else (a number in quotes, a null).
 """
 
+import base64
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -85,6 +86,41 @@ def signed(payload: bytes, key_id: str, signature: bytes) -> bytes:
     envelope = unsigned(payload)
     envelope.signatures[key_id] = Signature(key_id, signature.hex())
     return canonical(cast("Any", envelope).to_dict()) + b"\n"
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Of a file as `signed` writes it: the payload's text, the key's id, and the signature in base64."""
+
+    payload: str
+    key_id: str
+    signature: str
+
+
+def parts_of(content: bytes) -> Parts | None:
+    """The parts from which `content_of` makes the same bytes again; None where the content is of any other form."""
+    found = _SIGNED.fullmatch(content)
+    if found is None:
+        return None
+    payload, key_id, signature = found.groups()
+    try:
+        parts = Parts(base64.b64decode(payload).decode(), key_id.decode(), signature.decode())
+    except ValueError:
+        return None
+    return parts if content_of(parts) == content else None
+
+
+def content_of(parts: Parts) -> bytes:
+    payload = base64.b64encode(parts.payload.encode()).decode()
+    return f"{_HEAD}{payload}{_KEY}{parts.key_id}{_SIGNATURE}{parts.signature}{_TAIL}".encode()
+
+
+_HEAD, _KEY = '{"payload":"', f'","payloadType":"{PAYLOAD_TYPE}","signatures":[{{"keyid":"'
+_SIGNATURE, _TAIL = '","sig":"', '"}]}\n'
+_BASE64 = "([A-Za-z0-9+/]+=*)"
+_SIGNED = re.compile(
+    f"{re.escape(_HEAD)}{_BASE64}{re.escape(_KEY)}([0-9a-f]{{64}}){re.escape(_SIGNATURE)}{_BASE64}{re.escape(_TAIL)}".encode()
+)
 
 
 def verify(file: StatementFile, trust: Trust, *, placed: bool = True) -> Verified | Rejected:

@@ -15,14 +15,14 @@ from tests.support.samples import ROOT
 from tests.support.stack import TestStack
 
 GOAL = 1.15
-DECLARES = "for name, args in geographies(stack, approvals, project).items():\n"
+DECLARES = "for name, args in geographies(stack, packed, project).items():\n"
 
 
 def flat_source(program: str, flat: str) -> str:
     """The program up to its declarations, then those of the flat one."""
     before, declares, _ = program.partition(DECLARES)
     assert declares, f"expected the program to say {DECLARES!r}"
-    return f"{before}geographies(stack, approvals, project)\n{flat}"
+    return f"{before}geographies(stack, packed, project)\n{flat}"
 
 
 def measure(rounds: int) -> None:

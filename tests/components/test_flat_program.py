@@ -46,5 +46,5 @@ def test_the_flat_program_has_no_component(flat: list[Emitted]) -> None:
 def test_up_to_its_declarations_the_flat_program_is_the_program() -> None:
     program = (ROOT / "__main__.py").read_text("utf-8")
     made = flat_source(program, "flat")
-    assert made.endswith("\ngeographies(stack, approvals, project)\nflat")
-    assert program.startswith(made.removesuffix("geographies(stack, approvals, project)\nflat"))
+    assert made.endswith("\ngeographies(stack, packed, project)\nflat")
+    assert program.startswith(made.removesuffix("geographies(stack, packed, project)\nflat"))

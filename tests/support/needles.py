@@ -1,12 +1,13 @@
 """What servers told one another in confidence, and the search for it where anything is kept or published.
 
 Owns gathering it (what the emulated services gave out and got, what their vaults and key files hold), the forms in
-which it may stand somewhere, and one search over all of them that also looks into base64, gzip and zlib, one inside
-another.
+which it may stand somewhere, and one search over all of them that also looks into base64, gzip, zlib and xz, one
+inside another.
 """
 
 import base64
 import json
+import lzma
 import re
 import zlib
 from collections import defaultdict
@@ -24,6 +25,9 @@ SHORTEST = 12
 """Characters: what is shorter is found by chance."""
 _RUN = re.compile(rb"[A-Za-z0-9_+/%%-]{%d,}" % SHORTEST)
 _BASE64 = re.compile(rb"[A-Za-z0-9+/_-]{40,}")
+_COMPRESSED = (b"\x78", b"\xfd")
+"""How zlib and xz begin."""
+_GZIP = b"\x1f"
 _DEEP = 4
 _CHUNK = re.compile(r"[a-z]+-configuration-[0-9a-f]{24}(-[0-9]{4})?")
 """A part of the configuration document. It is no secret, and in Pulumi's state as it is in the vault."""
@@ -159,15 +163,16 @@ def _forms(value: bytes) -> dict[str, bytes]:
 
 
 def layers(data: bytes, deep: int = _DEEP) -> Iterator[tuple[str, bytes]]:
-    """The data; what is in it compressed (gzip, zlib) or in base64; and so on inside of that."""
+    """The data; what is in it compressed (gzip, zlib, xz) or in base64; and so on inside of that."""
     yield "", data
     if deep == 0:
         return
     inside = [(", in gzip", found) for at in _places(data, b"\x1f\x8b\x08") if (found := _inflated(data[at:]))]
-    if data[:1] == b"\x78" and (found := _inflated(data)):
-        inside.append((", in zlib", found))
+    if data[:1] in _COMPRESSED and (found := _inflated(data)):
+        inside.append((", compressed", found))
     decoded = [_decoded(run.group()) for run in _BASE64.finditer(data)]
-    inside += [(", compressed in base64", found) for d in decoded if d[:1] in b"\x78\x1f" and (found := _inflated(d))]
+    compressed = [d for d in decoded if d[:1] in (*_COMPRESSED, _GZIP)]
+    inside += [(", compressed in base64", found) for d in compressed if (found := _inflated(d))]
     if decoded:
         inside.append((", in base64", b"\n".join(decoded)))
     for how, layer in inside:
@@ -182,11 +187,11 @@ def _places(data: bytes, start: bytes) -> Iterator[int]:
 
 
 def _inflated(data: bytes) -> bytes:
-    """gzip or zlib, as far as it goes; empty where it is neither."""
-    decompressor: Any = zlib.decompressobj(wbits=47)
+    """gzip, zlib or xz, as far as it goes; empty where it is none of them."""
+    decompressor: Any = lzma.LZMADecompressor() if data[:1] == b"\xfd" else zlib.decompressobj(wbits=47)
     try:
         return decompressor.decompress(data, 64 * 1024 * 1024)
-    except zlib.error:
+    except (zlib.error, lzma.LZMAError):
         return b""
 
 

@@ -18,7 +18,7 @@ from pulumi.runtime import MockCallArgs, MockResourceArgs, Mocks, rpc, set_mocks
 from pulumi.runtime.mocks import MockMonitor
 
 from components.geography import Geography
-from components.program import approvals_of, geographies
+from components.program import approvals_of, geographies, pack_all
 from schemas.stack_config import PROJECT, StackConfig
 from tests.support.samples import ROOT, load
 
@@ -189,7 +189,7 @@ def run(stack: StackConfig, project: Path = ROOT) -> Program:
     """The program of a stack configuration, run to its end, without the gate that `__main__.py` puts before it."""
 
     def program() -> None:
-        for name, args in geographies(stack, approvals_of(project), project).items():
+        for name, args in geographies(stack, pack_all(stack, approvals_of(project)), project).items():
             Geography(name, args)
 
     return Program(registered(program, stack))

@@ -4,6 +4,7 @@ import asyncio
 import base64
 import gzip
 import json
+import lzma
 import zlib
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -62,7 +63,7 @@ PLACES: dict[str, Callable[[str], bytes]] = {
     "a row of text": lambda v: f"7\tlakeside\t{v}\t\\N\n".encode(),
     "a row of bytes": lambda v: b"7\t\\\\x" + f"abc{v}".encode().hex().encode() + b"\n",
     "Pulumi's state": lambda v: json.dumps({"deployment": {"resources": [{"inputs": {"value": v}}]}}).encode(),
-    "a document in chunks": lambda v: base64.b64encode(zlib.compress(json.dumps({"a": v}).encode() * 3)),
+    "a document in chunks": lambda v: base64.b64encode(lzma.compress(json.dumps({"a": v}).encode() * 3)),
     "a compressed answer": lambda v: b"HTTP/1.1 200\r\n\r\n" + gzip.compress(v.encode()),
     "a compressed state": lambda v: zlib.compress(f"x{v}y".encode()),
     "an address": lambda v: f"https://x.example/callback?code={quote(v, safe='')}&state=1".encode(),
