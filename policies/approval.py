@@ -37,8 +37,8 @@ from schemas.stack_config import PROJECT, PublicHosts
 from schemas.strict_yaml import read_yaml
 from schemas.vocabulary import Cloud, Stage
 
-LOWEST_PRIORITY = 19
-"""setpriority(2): of -20 to 19, larger is later."""
+LOWER_PRIORITY = 10
+"""What nice(1) gives: a tenth of the time of others who compute, so that on a busy machine nobody waits long for it."""
 
 SHA256, COUNT = "CONNECTOR_CONFIGURATION_SHA256", "CONNECTOR_CONFIGURATION_CHUNKS"
 
@@ -160,7 +160,7 @@ def _expected(stack: str, project: Path) -> _Expected:
 def _verify(stack: str, project: Path) -> None:
     """Every statement below `approvals/`. What cannot be read is left: whoever judges says so, if it matters then."""
     if sys.platform == "linux":  # there a thread has a priority of its own: the program, which is waited for, is first
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), LOWEST_PRIORITY)
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), LOWER_PRIORITY)
     with suppress(Exception):
         if settings_of(stack, project).stage == Stage.TEST:
             return

@@ -1,11 +1,13 @@
 """The pack decides again from what is emitted: what the program let through, and what it was made to let through."""
 
+import os
 import random
+import sys
 from collections.abc import Callable
 from contextlib import chdir
 from datetime import timedelta
 from pathlib import Path
-from threading import Thread
+from threading import Thread, get_native_id
 from typing import Any, cast
 
 import pytest
@@ -312,6 +314,19 @@ def test_what_is_emitted_was_verified_while_the_program_decided(project: Path, v
     assert before == sorted(s.path for s in found.statements)
     assert violations(program, project, pack=pack) == {}
     assert sorted(verified) == before
+
+
+def test_who_verifies_ahead_lets_the_program_go_first(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def priority(*_: object) -> None:
+        found.append(os.getpriority(os.PRIO_PROCESS, get_native_id()))
+
+    found: list[int] = []
+    own = os.getpriority(os.PRIO_PROCESS, get_native_id())
+    monkeypatch.setattr(approval, "verify_all", priority)
+    _, ahead = configured(project)
+    ahead.join()
+    assert found == [approval.LOWER_PRIORITY if sys.platform == "linux" else own]
+    assert os.getpriority(os.PRIO_PROCESS, get_native_id()) == own
 
 
 @pytest.mark.rule(Code.KEY_UNKNOWN)
