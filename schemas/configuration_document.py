@@ -53,7 +53,7 @@ class CarriedStatement(ConfigModel):
 
 
 class CarriedFile(ConfigModel):
-    """Any other file where statements stand: it counts for nothing, and may hide one that would."""
+    """Any other file where statements stand, an envelope in another spelling too: whoever decides must see it."""
 
     path: str
     content: str

@@ -68,7 +68,7 @@ OTHER_FORMS: dict[str, Callable[[bytes], bytes]] = {
 
 @pytest.mark.parametrize("other", OTHER_FORMS.values(), ids=OTHER_FORMS)
 def test_a_file_of_any_other_form_is_carried_as_it_is(other: Callable[[bytes], bytes]) -> None:
-    """It counts for nothing, and whoever decides must see it all the same: it may hide a refusal."""
+    """Whoever decides must see it: it may count, or hide a refusal."""
     file = StatementFile(PATH, other(FILES[0].content))
     assert parts_of(file.content) is None
     assert isinstance(carried(file), CarriedFile)
