@@ -12,7 +12,7 @@ from tests.bench import components, deciding, launches, previews, starting
 MEASUREMENTS: dict[str, Callable[[argparse.Namespace], None]] = {
     "starting": lambda chosen: starting.measure(3 * chosen.rounds),
     "deciding": lambda chosen: deciding.measure(chosen.organizations),
-    "previews": lambda chosen: previews.measure(chosen.organizations, chosen.rounds),
+    "previews": lambda chosen: previews.measure(chosen.organizations, 3 * chosen.rounds),
     "components": lambda chosen: components.measure(chosen.rounds),
     "launches": lambda chosen: launches.measure(10 * chosen.rounds),
 }
