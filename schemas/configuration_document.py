@@ -2,8 +2,7 @@
 
 Owns its shape, its canonical bytes (RFC 8785), its digest (SHA-256 over those bytes) and the chunk format: the bytes
 compressed as .xz, in base64, at most 24 KiB a chunk, because a Key Vault secret holds at most 25 KB. Chunks are written
-one after the other, so they should be few: of a thousand organisations and their statements there are 30 (zlib: 45;
-with statements as their files have them, in base64: 53).
+one after the other, so they should be few: of a thousand organisations and their statements there are 30 (decision 25).
 `components/` writes the chunks through Resource Manager, `runtime/` reads them by identity and verifies the digest.
 """
 

@@ -1,8 +1,9 @@
 """What a thousand organisations cost: a preview of production with them, beside one with a single one, in turns.
 
-Both on the real engine with the policy pack on, everything approved, rehearsed and promoted. Program and pack each
-decide every connection and verify every signature: they are counted where that happens (`counting.py`). What reading
-the files costs is taken off: one bare parse of them (`read_yaml`, `read_json`), timed in the same run.
+Both on the real engine with the policy pack on, everything approved, rehearsed and promoted. Program (with the process
+beside it) and pack each decide every connection and verify every signature: they are counted where that happens
+(`counting.py`). What reading the files costs is taken off: one bare parse of them (`read_yaml`, `read_json`), timed in
+the same run.
 """
 
 import json
